@@ -1,0 +1,70 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Arrows point one way: Millrace -> Submitter, Worker -> JobQueue, Scheduler, Models -> Kernels -> System.
+// Scheduler imports nothing but the standard library and swift-collections.
+
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+let kernelFlags: [CSetting] = [.define("NDEBUG", .when(configuration: .release))]
+
+let package = Package(
+    name: "millrace",
+    products: [.executable(name: "millrace", targets: ["Millrace"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: [
+        // System: module maps and shims over C and C++ libraries, nothing else.
+        .systemLibrary(name: "CPCRE2", path: "Sources/System/CPCRE2"),
+        .target(
+            name: "CSimdjson", path: "Sources/System/CSimdjson",
+            linkerSettings: [.linkedLibrary("simdjson")]),
+
+        .target(name: "JSON", dependencies: ["CSimdjson"], swiftSettings: strict),
+
+        .target(name: "CKernels", path: "Sources/Kernels/CPU", cSettings: kernelFlags),
+        .target(
+            name: "Kernels", dependencies: ["CKernels"], path: "Sources/Kernels",
+            exclude: ["CPU"], swiftSettings: strict),
+
+        .target(
+            name: "Models", dependencies: ["Kernels", "JSON", "CPCRE2"], swiftSettings: strict),
+
+        .target(
+            name: "Scheduler",
+            dependencies: [
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ], swiftSettings: strict),
+
+        .target(
+            name: "JobQueue",
+            dependencies: ["JSON", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: strict),
+
+        .target(
+            name: "Worker",
+            dependencies: [
+                "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+
+        .target(
+            name: "Submitter", dependencies: ["JobQueue", "JSON"], swiftSettings: strict),
+
+        .executableTarget(
+            name: "Millrace",
+            dependencies: [
+                "Submitter", "Worker",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: strict),
+
+        .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c17,
+    cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,21 @@
+/// Scores over the vocabulary, `[rows, vocabulary]` float32 in host memory that the device owns; valid until the
+/// device computes the next. Read it on the engine's thread only.
+package struct Logits {
+    package let rows: Int
+    package let vocabulary: Int
+    package let base: UnsafePointer<Float>
+
+    package init(rows: Int, vocabulary: Int, base: UnsafePointer<Float>) {
+        self.rows = rows
+        self.vocabulary = vocabulary
+        self.base = base
+    }
+
+    /// Row `index` as a buffer of `vocabulary` floats.
+    package func withRow<R, E: Error>(
+        _ index: Int, _ body: (UnsafeBufferPointer<Float>) throws(E) -> R
+    ) throws(E) -> R {
+        precondition(index >= 0 && index < rows)
+        return try body(UnsafeBufferPointer(start: base + index * vocabulary, count: vocabulary))
+    }
+}

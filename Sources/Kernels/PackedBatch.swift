@@ -1,0 +1,36 @@
+/// What one step runs, in the form that kernels read: the tokens of all its sequences one after another.
+///
+/// A sequence brings a run of consecutive tokens (one in decode, a chunk in prefill) whose K/V are written to
+/// `slots` before any attention reads them; it attends to everything of its own at or before each token's position.
+package struct PackedBatch: Sendable {
+    package struct Sequence: Sendable {
+        /// Rows of this sequence in the batch.
+        package var rows: Range<Int>
+        /// Position of the first of those rows; tokens before it are in the KV cache already.
+        package var start: Int
+        /// Where the block table of this sequence begins in `blockTables`; it has `ceil((start + rows.count) / blockSize)` entries.
+        package var blockTableOffset: Int
+
+        package init(rows: Range<Int>, start: Int, blockTableOffset: Int) {
+            self.rows = rows
+            self.start = start
+            self.blockTableOffset = blockTableOffset
+        }
+    }
+
+    /// `[rows]` token ids.
+    package var tokens: [Int32] = []
+    /// `[rows]` position of each token in its sequence.
+    package var positions: [Int32] = []
+    /// `[rows]` slot mapping: block number * block size + offset.
+    package var slots: [Int32] = []
+    package var sequences: [Sequence] = []
+    /// Block tables of all sequences, concatenated.
+    package var blockTables: [Int32] = []
+    /// Rows whose logits are wanted, ascending.
+    package var logitRows: [Int32] = []
+
+    package init() {}
+
+    package var rowCount: Int { tokens.count }
+}

@@ -1,0 +1,35 @@
+import Kernels
+
+/// A loaded model that can run steps. Belongs to the engine's thread.
+package protocol ModelRunner: AnyObject {
+    var shape: ModelShape { get }
+    /// One forward pass over the batch: writes K/V of every row and keeps the hidden states of `batch.logitRows`.
+    func forward(_ batch: PackedBatch) throws
+    /// Logits of `batch.logitRows[range]` of the last forward pass; at most `shape.maxLogitRows` at a time, so that a
+    /// large vocabulary never needs memory for a whole step. Valid until the next call.
+    func logits(_ range: Range<Int>) throws -> Logits
+}
+
+/// What the scheduler and the intake need to know of a loaded model.
+package struct ModelShape: Sendable, Equatable {
+    /// Width of a row of logits; the tokenizer's ids are below it.
+    package var vocabulary: Int
+    /// Longest sequence, prompt and completion together.
+    package var contextLength: Int
+    package var blockSize: Int
+    package var blockCount: Int
+    /// Rows in one step.
+    package var maxRows: Int
+    package var maxLogitRows: Int
+
+    package init(
+        vocabulary: Int, contextLength: Int, blockSize: Int, blockCount: Int, maxRows: Int, maxLogitRows: Int
+    ) {
+        self.vocabulary = vocabulary
+        self.contextLength = contextLength
+        self.blockSize = blockSize
+        self.blockCount = blockCount
+        self.maxRows = maxRows
+        self.maxLogitRows = maxLogitRows
+    }
+}
