@@ -205,7 +205,7 @@ struct GGUFTensorEntry {
             guard offset <= dataBytes, entry.byteCount <= dataBytes - offset else {
                 throw malformed(
                     entry.name,
-                    "its \(entry.byteCount) bytes at \(offset) end past the \(dataBytes) bytes of tensor data; "
+                    "its \(entry.byteCount) bytes at \(offset) end past the \(dataBytes) of tensor data; "
                         + "is the file cut off?")
             }
             let start = dataStart + offset

@@ -43,6 +43,18 @@ package final class MappedFile: @unchecked Sendable {
         if let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }
     }
 
+    /// Tells the system that the pages of `span`, a part of `bytes`, are not needed in memory for now.
+    /// They stay readable, from the page cache or the file.
+    package func release(_ span: UnsafeRawBufferPointer) {
+        guard let file = bytes.baseAddress, let start = span.baseAddress else { return }
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        // Only whole pages: what shares a page with other tensors stays.
+        let first = (start - file + page - 1) / page * page
+        let last = (start - file + span.count) / page * page
+        guard first >= 0, last > first, last <= bytes.count else { return }
+        madvise(UnsafeMutableRawPointer(mutating: file + first), last - first, MADV_DONTNEED)
+    }
+
     /// The last component of the path, for messages.
     package var name: String { String(path.split(separator: "/").last ?? Substring(path)) }
 
