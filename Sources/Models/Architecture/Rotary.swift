@@ -115,7 +115,7 @@ package struct Rotary: Sendable, Equatable {
         case .yarn(let factor, let context, let fast, let slow, let attention, _):
             try require(
                 positive(factor) && context > 0 && positive(fast) && positive(slow) && positive(attention),
-                "yarn scaling by \(factor), betas \(fast) and \(slow), context \(context), attention \(attention)"
+                "yarn by \(factor), betas \(fast) and \(slow), context \(context), attention \(attention)"
             )
         case .factors(let factors):
             try require(

@@ -127,7 +127,7 @@ private enum CheckpointLocation {
             throw .notFound(
                 path: path,
                 reason:
-                    "holds \(candidates.count) GGUF models (\(candidates.prefix(5).joined(separator: ", "))); "
+                    "holds \(candidates.count) GGUF models (\(candidates[0]), \(candidates[1])…); "
                     + "give the path of one")
         }
         return .gguf(folder + "/" + only)
