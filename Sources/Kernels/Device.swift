@@ -1,16 +1,13 @@
 /// Where a model's arithmetic happens: the seam between architectures (Models) and kernels (here).
 ///
-/// A device owns its memory; callers hold opaque handles. Activations are float32 rows `[rows, width]`;
-/// what a matrix multiplication rounds its inputs to is the device's choice, made once for a run by
-/// `ComputeType`.
+/// A device owns its memory; callers hold opaque handles. Activations are float32 rows `[rows, width]`; what a
+/// matrix multiplication rounds its inputs to is the device's choice, made once for a run by `ComputeType`.
 ///
-/// **Rows never influence each other.** The result of a row depends on that row, the weights and its own
-/// sequence's KV cache alone, bit for bit: not on the number of rows in the step, their order, chunking,
-/// or the number of threads.
+/// **Rows never influence each other.** The result of a row depends on that row, the weights and its own sequence's KV
+/// cache alone, bit for bit: not on the number of rows in the step, their order, chunking, or the number of threads.
 ///
-/// A device and everything it made belong to one thread at a time (the engine's); it may use threads of
-/// its own. Misuse (wrong widths, foreign handles) traps; running out of memory or losing the device
-/// throws.
+/// A device and everything it made belong to one thread at a time (the engine's); it may use threads of its own.
+/// Misuse (wrong widths, foreign handles) traps; running out of memory or losing the device throws.
 package protocol Device: AnyObject {
     /// A linear layer's weights `[outputs, inputs]`, repacked for the kernels that read them.
     associatedtype Matrix
@@ -34,8 +31,8 @@ package protocol Device: AnyObject {
     func makeVector(_ values: [Float]) throws -> Vector
     func makeTable(_ tensor: WeightTensor) throws -> Table
     func makeActivation(maxRows: Int, width: Int) throws -> Activation
-    /// `inverseFrequencies[i]` is the angle per position of dimension pair i; pairs are (i, i + count) of
-    /// a head (the "half" layout). `scale` multiplies cos and sin (YaRN's attention factor), 1 otherwise.
+    /// `inverseFrequencies[i]` is the angle per position of dimension pair i; pairs are (i, i + count) of a head
+    /// (the "half" layout). `scale` multiplies cos and sin (YaRN's attention factor), 1 otherwise.
     func makeRotation(inverseFrequencies: [Float], scale: Float, maxPositions: Int) throws -> Rotation
     func makeCache(_ shape: CacheShape) throws -> Cache
     /// Bytes that one block takes over all layers, for sizing before `makeCache`.
@@ -56,26 +53,24 @@ package protocol Device: AnyObject {
     func layerNorm(_ x: Activation, weight: Vector, bias: Vector, epsilon: Float, into y: Activation)
     /// y = x·Wᵀ + bias, or y += that.
     func linear(_ x: Activation, _ matrix: Matrix, bias: Vector?, accumulate: Bool, into y: Activation)
-    /// With W = [gate; up] stacked: y = function(x·gateᵀ + b) * (x·upᵀ + b). y is half as wide as W has
-    /// outputs.
+    /// With W = [gate; up] stacked from exactly two parts (split a tensor that holds both by `rowOrder`):
+    /// y = function(x·gateᵀ + b) * (x·upᵀ + b). y is half as wide as W has outputs.
     func gatedLinear(
         _ x: Activation, _ matrix: Matrix, bias: Vector?, function: ActivationFunction, into y: Activation)
     /// x = function(x)
     func activate(_ x: Activation, function: ActivationFunction)
-    /// RMS-normalises `heads.count` heads of `headWidth` each within every row, starting at head
-    /// `heads.lowerBound`.
+    /// RMS-normalises `heads.count` heads of `headWidth` each within every row, starting at head `heads.lowerBound`.
     func rmsNormHeads(_ qkv: Activation, heads: Range<Int>, headWidth: Int, weight: Vector, epsilon: Float)
-    /// Rotates q and k in `qkv` ([q heads | k heads | v heads] of each row; nil: no rotation), then
-    /// writes k and v to the batch's slots of `layer`.
+    /// Rotates q and k in `qkv` ([q heads | k heads | v heads] of each row; nil: no rotation), then writes k and v to
+    /// the batch's slots of `layer`.
     func rotateAndStore(_ qkv: Activation, rotation: Rotation?, cache: Cache, layer: Int)
     /// y[r] = attention of q in qkv[r] over the sequence's cached keys at or before r's position.
     func attention(_ qkv: Activation, cache: Cache, layer: Int, _ shape: AttentionShape, into y: Activation)
     /// Copies `batch.logitRows[range]` of x to the first rows of y.
     func gatherLogitRows(_ x: Activation, range: Range<Int>, into y: Activation)
-    /// logits[r] = x[r]·Wᵀ for the first `rows` rows, soft-capped where `softCap` is given: c *
-    /// tanh(logit / c). The result stays valid until the next call.
-    func logits(_ x: Activation, rows: Int, _ matrix: Matrix, bias: Vector?, softCap: Float?) throws
-        -> Logits
+    /// logits[r] = x[r]·Wᵀ for the first `rows` rows, soft-capped where `softCap` is given: c * tanh(logit / c).
+    /// The result stays valid until the next call.
+    func logits(_ x: Activation, rows: Int, _ matrix: Matrix, bias: Vector?, softCap: Float?) throws -> Logits
 
     // Mixture of experts: see `MixtureShape`.
     /// y += Σ over the chosen experts of weight * expert(x).
@@ -103,8 +98,8 @@ package struct MatrixSource: Sendable {
     package var tensor: WeightTensor
     /// The tensor lies as `[inputs, outputs]` (GPT-2's Conv1D in Hugging Face checkpoints).
     package var transposed = false
-    /// Tensor row of each output; nil keeps the order. Undoes the row permutation of rotary weights in
-    /// GGUF files, and picks row ranges of tensors that hold several matrices.
+    /// Tensor row of each output; nil keeps the order. Undoes the row permutation of rotary weights in GGUF files,
+    /// and picks row ranges of tensors that hold several matrices.
     package var rowOrder: [Int]?
 
     package init(_ tensor: WeightTensor, transposed: Bool = false, rowOrder: [Int]? = nil) {

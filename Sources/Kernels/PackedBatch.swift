@@ -1,16 +1,14 @@
 /// What one step runs, in the form that kernels read: the tokens of all its sequences one after another.
 ///
-/// A sequence brings a run of consecutive tokens (one in decode, a chunk in prefill) whose K/V are
-/// written to `slots` before any attention reads them; it attends to everything of its own at or before
-/// each token's position.
+/// A sequence brings a run of consecutive tokens (one in decode, a chunk in prefill) whose K/V are written to
+/// `slots` before any attention reads them; it attends to everything of its own at or before each token's position.
 package struct PackedBatch: Sendable {
     package struct Sequence: Sendable {
         /// Rows of this sequence in the batch.
         package var rows: Range<Int>
         /// Position of the first of those rows; tokens before it are in the KV cache already.
         package var start: Int
-        /// Where the block table of this sequence begins in `blockTables`; it has `ceil((start +
-        /// rows.count) / blockSize)` entries.
+        /// Where the block table of this sequence begins in `blockTables`; it has `ceil((start + rows.count) / blockSize)` entries.
         package var blockTableOffset: Int
 
         package init(rows: Range<Int>, start: Int, blockTableOffset: Int) {

@@ -82,12 +82,7 @@ struct DecoderWeights<D: Device> {
             Linear(matrix: try matrix(source.parts), bias: try source.bias.map(device.makeVector))
         }
 
-        /// The device has its own copy afterwards: the pages of the file need not stay in memory.
-        func matrix(_ parts: [MatrixSource]) throws -> D.Matrix {
-            let matrix = try device.makeMatrix(stacking: parts)
-            for part in parts { (part.tensor.owner as? MappedFile)?.release(part.tensor.bytes) }
-            return matrix
-        }
+        func matrix(_ parts: [MatrixSource]) throws -> D.Matrix { try device.makeMatrix(stacking: parts) }
     }
 }
 

@@ -1,3 +1,5 @@
+import Kernels
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -9,7 +11,7 @@
 /// A file that somebody shortens while it is mapped kills the process with SIGBUS on the next access
 /// beyond its new end, as every program that maps files; replace model files by renaming, never by
 /// rewriting in place.
-package final class MappedFile: @unchecked Sendable {
+package final class MappedFile: DiscardablePages, @unchecked Sendable {
     // @unchecked: the mapping is read-only and its bounds never change.
     package let path: String
     package let bytes: UnsafeRawBufferPointer
