@@ -64,6 +64,12 @@ let package = Package(
 
         .testTarget(name: "TidyTests", swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
+        .testTarget(
+            name: "WorkerTests", dependencies: ["Worker", "JobQueue", "Models", "Kernels", "JSON"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17,
