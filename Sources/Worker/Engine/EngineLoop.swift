@@ -19,6 +19,8 @@ final class EngineLoop {
     private var plan = StepPlan()
     private var sampled: [SampledToken] = []
     private var ended: [SequenceID] = []
+    private var sampler = Sampler()
+    private var generatedTokens = 0
     private let clock = ContinuousClock()
     private(set) var snapshot = EngineSnapshot()
 
@@ -89,8 +91,9 @@ final class EngineLoop {
                 while let current = entry, place >= current.logits.upperBound { entry = entries.next() }
                 guard let current = entry else { break }
                 let samples = current.samples && place == current.logits.upperBound - 1
-                logits.withRow(place - range.lowerBound) { row in
-                    read(row, for: current.id, position: Int(plan.positions[Int(plan.logitRows[place])]), samples)
+                let position = Int(plan.positions[Int(plan.logitRows[place])])
+                logits.withMutableRow(place - range.lowerBound) { row in
+                    read(&row, of: current.id, position: position, samples: samples)
                 }
             }
             first = range.upperBound
@@ -98,24 +101,29 @@ final class EngineLoop {
     }
 
     /// One row of logits: a token to choose, or a prompt position to score.
-    private func read(_ row: UnsafeBufferPointer<Float>, for id: SequenceID, position: Int, _ samples: Bool) {
+    private func read(_ row: inout MutableSpan<Float>, of id: SequenceID, position: Int, samples: Bool) {
         guard running[id] != nil else { return }
         do throws(SamplingError) {
             guard samples else {
-                try running[id]?.generation.acceptPromptRow(row, scoring: position + 1)
+                try running[id]?.generation.acceptPromptRow(position, row.span, sampler: &sampler)
                 return
             }
-            guard let step = try running[id]?.generation.accept(row) else { return }
-            if running[id]?.firstTokenAt == nil { running[id]?.firstTokenAt = clock.now }
-            snapshot.generatedTokens += 1
-            sampled.append(SampledToken(id, step.token))
-            if step.isFinished { ended.append(id) }
+            guard let step = try running[id]?.generation.accept(&row, sampler: &sampler) else { return }
+            note(step, of: id)
         } catch {
             // Its neighbours go on (I7).
             scheduler.cancel(id)
             running[id] = nil
             emit(.failed(id, error.outcome))
         }
+    }
+
+    private func note(_ step: GenerationState.Step, of id: SequenceID) {
+        guard let token = running[id]?.generation.output.last else { return }
+        if running[id]?.firstTokenAt == nil { running[id]?.firstTokenAt = clock.now }
+        generatedTokens += 1
+        sampled.append(SampledToken(id, token))
+        if case .finished = step { ended.append(id) }
     }
 
     private func commit() {
@@ -129,18 +137,24 @@ final class EngineLoop {
 
     private func complete(_ finished: FinishedSequence) {
         guard var run = running.removeValue(forKey: finished.id) else { return }
+        if run.generation.spec.maxTokens == 0 { run.generation.finishScoring() }
+        run.generation.cachedTokens = finished.cachedPromptTokens
+        guard let sequence = run.generation.result else {
+            preconditionFailure("\(finished.id) left the scheduler before its generation ended")
+        }
         let now = clock.now
         emit(
             .finished(
                 finished.id,
                 FinishedGeneration(
-                    sequence: run.generation.finish(), cachedTokens: finished.cachedPromptTokens,
-                    startedAt: run.startedAt ?? now, firstTokenAt: run.firstTokenAt ?? now, endedAt: now)))
+                    sequence: sequence, startedAt: run.startedAt ?? now, firstTokenAt: run.firstTokenAt ?? now,
+                    endedAt: now)))
     }
 
     private func refreshSnapshot() {
         snapshot.statistics = scheduler.statistics
         snapshot.room = scheduler.room
+        snapshot.generatedTokens = generatedTokens
         snapshot.promptTokens = snapshot.statistics.counts.prefillRows
         snapshot.steps = snapshot.statistics.counts.steps
     }
