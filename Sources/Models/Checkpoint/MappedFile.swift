@@ -45,9 +45,7 @@ package final class MappedFile: DiscardablePages, @unchecked Sendable {
         if let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }
     }
 
-    /// Tells the system that the pages of `span`, a part of `bytes`, are not needed in memory for now.
-    /// They stay readable, from the page cache or the file.
-    package func release(_ span: UnsafeRawBufferPointer) {
+    package func discard(_ span: UnsafeRawBufferPointer) {
         guard let file = bytes.baseAddress, let start = span.baseAddress else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         // Only whole pages: what shares a page with other tensors stays.
