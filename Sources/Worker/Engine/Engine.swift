@@ -48,11 +48,12 @@ package final class Engine: Sendable {
     }
 
     private let mailbox = Mailbox<Command>()
-    private let shared = Mutex(EngineSnapshot())
+    private let shared = Mutex<EngineSnapshot?>(nil)
 
     package init() {}
 
-    package var snapshot: EngineSnapshot { shared.withLock { $0 } }
+    /// nil before the model is loaded.
+    package var snapshot: EngineSnapshot? { shared.withLock { $0 } }
 
     package func submit(_ jobs: [EngineJob]) { mailbox.post(.add(jobs)) }
     /// What of them still runs stops within one step, without an event.

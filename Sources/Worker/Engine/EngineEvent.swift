@@ -23,9 +23,9 @@ package struct FinishedGeneration: Sendable {
 
 /// Where the engine stands, for progress, metrics and for how much work to fetch; taken after each step.
 package struct EngineSnapshot: Sendable {
-    package var statistics = SchedulerStatistics()
+    package var statistics: SchedulerStatistics
     /// Sequences that the scheduler could take now, and the tokens they may have together.
-    package var room = Room(sequences: 0, tokens: 0)
+    package var room: Room
     /// Jobs taken from the mailbox since the start.
     package var acceptedJobs = 0
     package var promptTokens = 0

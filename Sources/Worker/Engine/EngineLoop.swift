@@ -17,12 +17,12 @@ final class EngineLoop {
     private let emit: (EngineEvent) -> Void
     private var running: [SequenceID: Running] = [:]
     private var plan = StepPlan()
-    private var sampled: [SampledToken] = []
+    private var sampled: [Scheduler.SampledToken] = []
     private var ended: [SequenceID] = []
     private var sampler = Sampler()
     private var generatedTokens = 0
     private let clock = ContinuousClock()
-    private(set) var snapshot = EngineSnapshot()
+    private(set) var snapshot: EngineSnapshot
 
     init(
         limits: SchedulerLimits, runner: any ModelRunner, tokenizer: any Tokenizer,
@@ -32,13 +32,18 @@ final class EngineLoop {
         self.runner = runner
         self.tokenizer = tokenizer
         self.emit = emit
-        refreshSnapshot()
+        snapshot = EngineSnapshot(statistics: scheduler.statistics, room: scheduler.room)
     }
 
     var isIdle: Bool { scheduler.isEmpty }
 
     func add(_ job: EngineJob) {
         snapshot.acceptedJobs += 1
+        guard job.spec.needsModel else {
+            let now = clock.now
+            emitFinished(job.id, Running(generation: GenerationState(job.spec, tokenizer: tokenizer)), at: now)
+            return
+        }
         do throws(AdmissionError) {
             try scheduler.add(job.newSequence)
             running[job.id] = Running(generation: GenerationState(job.spec, tokenizer: tokenizer))
@@ -122,7 +127,7 @@ final class EngineLoop {
         guard let token = running[id]?.generation.output.last else { return }
         if running[id]?.firstTokenAt == nil { running[id]?.firstTokenAt = clock.now }
         generatedTokens += 1
-        sampled.append(SampledToken(id, token))
+        sampled.append(Scheduler.SampledToken(id, token))
         if case .finished = step { ended.append(id) }
     }
 
@@ -137,15 +142,19 @@ final class EngineLoop {
 
     private func complete(_ finished: FinishedSequence) {
         guard var run = running.removeValue(forKey: finished.id) else { return }
-        if run.generation.spec.maxTokens == 0 { run.generation.finishScoring() }
         run.generation.cachedTokens = finished.cachedPromptTokens
-        guard let sequence = run.generation.result else {
-            preconditionFailure("\(finished.id) left the scheduler before its generation ended")
+        emitFinished(finished.id, run, at: clock.now)
+    }
+
+    private func emitFinished(_ id: SequenceID, _ run: Running, at now: ContinuousClock.Instant) {
+        var generation = run.generation
+        if generation.spec.maxTokens == 0 { generation.finishScoring() }
+        guard let sequence = generation.result else {
+            preconditionFailure("\(id) left the scheduler before its generation ended")
         }
-        let now = clock.now
         emit(
             .finished(
-                finished.id,
+                id,
                 FinishedGeneration(
                     sequence: sequence, startedAt: run.startedAt ?? now, firstTokenAt: run.firstTokenAt ?? now,
                     endedAt: now)))
