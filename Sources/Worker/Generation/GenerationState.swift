@@ -26,6 +26,12 @@ package struct GenerationState {
     private struct StopText {
         var decoder: CompletionDecoder
         var matcher: StopMatcher
+
+        mutating func push(_ token: Int32, isLast: Bool, searching: Bool) -> StopMatcher.Match? {
+            var piece = decoder.push(token)
+            if isLast { piece += decoder.finish() }
+            return matcher.push(piece, searching: searching)
+        }
     }
 
     package init(_ spec: GenerationSpec, tokenizer: any Tokenizer) {
@@ -97,11 +103,8 @@ package struct GenerationState {
 
     /// Text of the first `minTokens` tokens may begin a match, but no match ends in it.
     private mutating func stopString(after token: Int32, isLast: Bool) -> String? {
-        guard stopText != nil else { return nil }
-        var piece = stopText?.decoder.push(token) ?? ""
-        if isLast { piece += stopText?.decoder.finish() ?? "" }
-        let match = stopText?.matcher.push(piece, searching: output.count > spec.stops.minTokens)
-        guard let match else { return nil }
+        let searching = output.count > spec.stops.minTokens
+        guard let match = stopText?.push(token, isLast: isLast, searching: searching) else { return nil }
         textEnd = spec.stops.includesStop ? match.range.upperBound : match.range.lowerBound
         return spec.stops.strings[match.index]
     }

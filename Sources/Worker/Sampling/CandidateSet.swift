@@ -8,9 +8,9 @@ struct Candidate: Sendable {
     /// Its probability relative to the most likely token's, at the sampling temperature.
     var weight: Double
 
-    /// The order of every cut: by logit, equal ones by token id.
+    /// The order of every cut: by logit; of equal ones the larger id first, as a stable ascending sort leaves them.
     func ranksBefore(_ other: Candidate) -> Bool {
-        value != other.value ? value > other.value : token < other.token
+        value != other.value ? value > other.value : token > other.token
     }
 }
 
