@@ -259,6 +259,7 @@ package actor NativeWorker {
 /// The device failed; nothing more can run in this process.
 package struct EngineFailure: Error, CustomStringConvertible {
     package let reason: String
+    package init(reason: String) { self.reason = reason }
     package var description: String { reason }
 }
 
