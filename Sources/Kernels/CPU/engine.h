@@ -111,6 +111,18 @@ void mr_gemm_scalar(mr_kernels *kernels);
 void mr_rows_scalar(mr_kernels *kernels);
 void mr_attention_scalar(mr_kernels *kernels);
 void mr_scan_scalar(mr_kernels *kernels);
+#if defined(__x86_64__)
+void mr_gemm_avx2(mr_kernels *kernels);
+void mr_rows_avx2(mr_kernels *kernels);
+void mr_attention_avx2(mr_kernels *kernels);
+void mr_scan_avx2(mr_kernels *kernels);
+void mr_gemm_avx512(mr_kernels *kernels);
+void mr_rows_avx512(mr_kernels *kernels);
+void mr_attention_avx512(mr_kernels *kernels);
+void mr_scan_avx512(mr_kernels *kernels);
+void mr_gemm_avx512bf16(mr_kernels *kernels);
+void mr_attention_avx512bf16(mr_kernels *kernels);
+#endif
 
 struct mr_engine {
     mr_kernels kernels;
