@@ -1,4 +1,5 @@
 import Glibc
+import Kernels
 
 /// Chooses tokens from rows of logits, as vLLM's v1 engine defines it: bans and biases, penalties, temperature, min_p,
 /// top_k, top_p, in this order. Belongs to the engine's thread and keeps its memory between tokens.
@@ -101,8 +102,10 @@ package struct Sampler: ~Copyable {
     private func peak(_ row: Span<Float>, listedOnly: Bool) throws(SamplingError) -> Peak {
         var best = Peak(token: 0, value: -.infinity, rowMaximum: -.infinity)
         if !listedOnly {
-            let (index, value) = RowOperations.argmax(row)
-            best = Peak(token: Int32(index), value: Double(value), rowMaximum: value)
+            // Scans skip NaN; every number is at or above -infinity.
+            let numbers = RowOperations.countAtOrAbove(row, threshold: -.infinity)
+            guard numbers == row.count, let index = RowOperations.argmax(row) else { throw .nonFiniteLogits }
+            best = Peak(token: Int32(index), value: Double(row[index]), rowMaximum: row[index])
         }
         for token in touched {
             if token.value.isNaN { throw .nonFiniteLogits }
@@ -168,9 +171,8 @@ package struct Sampler: ~Copyable {
     ) {
         candidates.removeAll()
         if !listedOnly {
-            places.removeAll(keepingCapacity: true)
-            RowOperations.select(row, atLeast: threshold, into: &places)
-            for place in places {
+            let count = RowOperations.findIndices(row, threshold: threshold, into: &places)
+            for place in places[..<count] {
                 let value = Double(row[Int(place)])
                 candidates.insert(
                     Candidate(token: place, value: value, weight: exp((value - peak.value) / temperature)))
@@ -219,10 +221,10 @@ package struct Sampler: ~Copyable {
     // Log-probabilities of the row as the model computed it.
 
     private static func logSumExp(_ row: Span<Float>) throws(SamplingError) -> Double {
-        let maximum = RowOperations.maximum(row)
-        if maximum.isNaN || maximum == .infinity { throw .nonFiniteLogits }
-        if maximum == -.infinity { throw .nothingAllowed }
-        return Double(maximum) + log(RowOperations.sumOfExponentials(row, maximum: maximum, scale: 1))
+        let result = RowOperations.logSumExp(row)
+        if result.isNaN || result == .infinity { throw .nonFiniteLogits }
+        if result == -.infinity { throw .nothingAllowed }
+        return result
     }
 
     private mutating func describe(
@@ -231,7 +233,7 @@ package struct Sampler: ~Copyable {
         func logprob(_ at: Int) -> Float { Float(Double(row[at]) - normaliser) }
         let own = row[Int(token)]
         return TokenLogprobs(
-            token: token, logprob: logprob(Int(token)), rank: RowOperations.count(row, atLeast: own),
+            token: token, logprob: logprob(Int(token)), rank: RowOperations.countAtOrAbove(row, threshold: own),
             top: best(min(count, row.count), of: row, normaliser: normaliser).map {
                 ScoredToken(token: $0, logprob: logprob(Int($0)))
             })
@@ -240,14 +242,14 @@ package struct Sampler: ~Copyable {
     /// The places of the `count` largest values, best first.
     private mutating func best(_ count: Int, of row: Span<Float>, normaliser: Double) -> [Int32] {
         guard count > 0 else { return [] }
+        var found = 0
         for depth in [10, 20, .infinity] as [Double] {
-            places.removeAll(keepingCapacity: true)
-            RowOperations.select(row, atLeast: Float(normaliser - depth), into: &places)
-            if places.count >= count { break }
+            found = RowOperations.findIndices(row, threshold: Float(normaliser - depth), into: &places)
+            if found >= count { break }
         }
         var best: [Int32] = []
         best.reserveCapacity(count + 1)
-        for place in places {
+        for place in places[..<found] {
             let value = row[Int(place)]
             if best.count == count, value <= row[Int(best[count - 1])] { continue }
             var at = best.count
