@@ -64,6 +64,10 @@ let package = Package(
 
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),
         .testTarget(name: "ReferenceTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
+        // Not part of the product: `make fuzz` runs it.
+        .executableTarget(
+            name: "FuzzCheckpoint", dependencies: ["Models", "JSON"], path: "Tests/FuzzCheckpoint",
+            swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
