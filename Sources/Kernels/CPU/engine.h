@@ -98,8 +98,7 @@ typedef struct {
     // Scans of logits, as in ckernels.h.
     int64_t (*argmax)(const float *values, int64_t count);
     float (*maximum)(const float *values, int64_t count);
-    // sum(exp(values - maximum)) in double
-    double (*sum_exp)(const float *values, int64_t count, float maximum);
+    double (*sum_exp)(const float *values, int64_t count, float maximum, float scale);
     int64_t (*count_at_least)(const float *values, int64_t count, float threshold);
     int64_t (*indices_at_least)(
         const float *values, int64_t count, float threshold, int32_t *indices, int64_t room);
@@ -111,6 +110,18 @@ void mr_gemm_scalar(mr_kernels *kernels);
 void mr_rows_scalar(mr_kernels *kernels);
 void mr_attention_scalar(mr_kernels *kernels);
 void mr_scan_scalar(mr_kernels *kernels);
+#if defined(__x86_64__)
+void mr_gemm_avx2(mr_kernels *kernels);
+void mr_rows_avx2(mr_kernels *kernels);
+void mr_attention_avx2(mr_kernels *kernels);
+void mr_scan_avx2(mr_kernels *kernels);
+void mr_gemm_avx512(mr_kernels *kernels);
+void mr_rows_avx512(mr_kernels *kernels);
+void mr_attention_avx512(mr_kernels *kernels);
+void mr_scan_avx512(mr_kernels *kernels);
+void mr_gemm_avx512bf16(mr_kernels *kernels);
+void mr_attention_avx512bf16(mr_kernels *kernels);
+#endif
 
 struct mr_engine {
     mr_kernels kernels;

@@ -1,15 +1,10 @@
 // Matrix tiles in plain C: the reference for every other instruction set, and what runs where there is none.
 #include "engine.h"
 #include "math_scalar.h"
-#include "numbers.h"
+#include "rounding.h"
 #pragma STDC FP_CONTRACT OFF
 
-// target [count], zero up to an even count: values rounded to bfloat16, kept as float32.
-static void round_inputs(const float *x, int32_t count, void *target) {
-    float *rounded = target;
-    for (int32_t i = 0; i < count; i++) rounded[i] = mr_bf16_to_f32(mr_f32_to_bf16(x[i]));
-    if (count % 2 != 0) rounded[count] = 0;
-}
+static void round_inputs(const float *x, int32_t count, void *target) { mr_round_floats(x, count, target); }
 
 static void tile_f32(
     const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out) {

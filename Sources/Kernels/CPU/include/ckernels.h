@@ -175,6 +175,9 @@ typedef struct {
 // Bytes of one block of block_size positions over all layers.
 size_t mr_cache_block_bytes(const mr_engine *engine, const mr_cache *shape);
 
+// Stores NaN as every key and value of the blocks, for tests.
+void mr_poison_blocks(const mr_engine *engine, const mr_cache *cache, int32_t first, int32_t count);
+
 typedef struct {
     const float *cosines;  // [positions][pairs]
     const float *sines;    // [positions][pairs]
@@ -205,6 +208,8 @@ int64_t mr_argmax(mr_isa isa, const float *values, int64_t count);
 float mr_maximum(mr_isa isa, const float *values, int64_t count);
 // log(sum(exp(values))) with the sum in double; NaN values make it NaN.
 double mr_log_sum_exp(mr_isa isa, const float *values, int64_t count);
+// sum(exp((values - maximum) * scale)) with the sum in double; maximum is finite and no value exceeds it.
+double mr_sum_exp(mr_isa isa, const float *values, int64_t count, float maximum, float scale);
 // How many values are >= threshold.
 int64_t mr_count_at_least(mr_isa isa, const float *values, int64_t count, float threshold);
 // Writes up to `room` indices of values >= threshold, ascending; returns how many there are in all.
