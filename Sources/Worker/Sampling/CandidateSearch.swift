@@ -1,8 +1,8 @@
 import Glibc
 import Kernels
 
-/// A token with an entry in the adjustments. Its place in the row is -infinity meanwhile, so that scans of the row see
-/// only tokens that nothing was done to.
+/// A token with an entry in the adjustments. Its place in the row is -infinity meanwhile, so that scans of
+/// the row see only tokens that nothing was done to.
 struct TouchedToken {
     var token: Int32
     var raw: Float
@@ -30,7 +30,8 @@ struct Odds {
     }
 }
 
-/// Finds the tokens that survive the cuts without sorting the vocabulary, or weighing tokens that cannot survive.
+/// Finds the tokens that survive the cuts without sorting the vocabulary, or weighing tokens that cannot
+/// survive.
 struct CandidateSearch: ~Copyable {
     /// What a draw needs besides the candidates.
     struct Rest {
@@ -47,8 +48,8 @@ struct CandidateSearch: ~Copyable {
     /// Rows up to this size are weighed whole, in double precision.
     private static let smallRow = 1024
 
-    /// Makes `candidates` the tokens that survive the cuts. When nothing is cut, the least likely ones stay out of
-    /// them, in the rest, unless `exhaustive`.
+    /// Makes `candidates` the tokens that survive the cuts. When nothing is cut, the least likely ones stay
+    /// out of them, in the rest, unless `exhaustive`.
     mutating func narrow(
         _ row: Span<Float>, _ odds: Odds, _ parameters: SamplingParameters, exhaustive: Bool
     ) -> Rest {
@@ -96,8 +97,9 @@ struct CandidateSearch: ~Copyable {
         return Rest()
     }
 
-    /// Brackets the logit down to which tokens weigh `wanted` together: those from `upper` up weigh less, those from
-    /// `lower` up more. From counts of tokens by depth, so that only tokens above the lower bound need be weighed.
+    /// Brackets the logit down to which tokens weigh `wanted` together: those from `upper` up weigh less,
+    /// those from `lower` up more. From counts of tokens by depth, so that only tokens above the lower bound
+    /// need be weighed.
     private mutating func boundaries(
         _ row: Span<Float>, _ odds: Odds, found: Int, depth: Double, wanted: Double
     ) -> (lower: Double, upper: Double) {
@@ -107,7 +109,8 @@ struct CandidateSearch: ~Copyable {
         for place in places[..<found] { histogram[bin(Double(row[Int(place)]))] += 1 }
         let deepest = odds.peak - depth * odds.temperature
         for token in odds.touched where token.value >= deepest { histogram[bin(token.value)] += 1 }
-        // A bin's tokens weigh between `count * share` of its two edges. The sums get a margin far above their rounding.
+        // A bin's tokens weigh between `count * share` of its two edges. The sums get a margin far above
+        // their rounding.
         let ratio = exp(-depth / Double(Self.bins))
         var (least, most, share) = (0.0, 0.0, 1.0)
         var upper = Double.infinity

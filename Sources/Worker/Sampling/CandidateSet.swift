@@ -8,14 +8,15 @@ struct Candidate: Sendable {
     /// Its probability relative to the most likely token's, at the sampling temperature.
     var weight: Double
 
-    /// The order of every cut: by logit; of equal ones the larger id first, as a stable ascending sort leaves them.
+    /// The order of every cut: by logit; of equal ones the larger id first, as a stable ascending sort leaves
+    /// them.
     func ranksBefore(_ other: Candidate) -> Bool {
         value != other.value ? value > other.value : token > other.token
     }
 }
 
-/// The tokens that are left to choose from, in the order in which the draw walks them. Cuts find their place by
-/// selection, never by sorting the vocabulary. Keeps its memory between tokens.
+/// The tokens that are left to choose from, in the order in which the draw walks them. Cuts find their place
+/// by selection, never by sorting the vocabulary. Keeps its memory between tokens.
 struct CandidateSet: ~Copyable {
     private(set) var members: [Candidate] = []
     private var ranked: [Candidate] = []
@@ -58,8 +59,8 @@ struct CandidateSet: ~Copyable {
         members.removeAll { $0.value < last }
     }
 
-    /// Keeps the most likely tokens: from the least likely up, drops while the sum of what was dropped stays within
-    /// `1 - p`. The most likely token always stays.
+    /// Keeps the most likely tokens: from the least likely up, drops while the sum of what was dropped stays
+    /// within `1 - p`. The most likely token always stays.
     /// - Parameters:
     ///   - rest: the weight of tokens outside of this set, all less likely than its members.
     ///   - keepingFrom: a logit from which on tokens are known to stay.

@@ -1,8 +1,8 @@
 import Kernels
 
-/// Chooses tokens from rows of logits, as vLLM's v1 engine defines it: bans and biases, penalties, temperature, min_p,
-/// top_k, top_p, in this order. Belongs to the engine's thread and keeps its memory between tokens.
-/// Source: https://docs.vllm.ai/en/stable/api/vllm/v1/sample/sampler.html
+/// Chooses tokens from rows of logits, as vLLM's v1 engine defines it: bans and biases, penalties,
+/// temperature, min_p, top_k, top_p, in this order. Belongs to the engine's thread and keeps its memory
+/// between tokens. Source: https://docs.vllm.ai/en/stable/api/vllm/v1/sample/sampler.html
 ///
 /// A choice is a pure function of the row, the parameters, the sequence's own tokens and its draw.
 package struct Sampler: ~Copyable {
