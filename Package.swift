@@ -58,7 +58,7 @@ let package = Package(
         .executableTarget(
             name: "Millrace",
             dependencies: [
-                "Submitter", "Worker",
+                "Submitter", "Worker", "JobQueue", "Models", "Kernels", "JSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 

@@ -9,8 +9,8 @@ import HeapModule
 ///   last one left), so that time without work earns no credit.
 ///
 /// Between two tenants that both wait, what they were served, each divided by its weight, differs by no more than the
-/// largest single charges in flight. All operations cost O(log tenants), amortised. Tenants without work are forgotten once
-/// that changes nothing, so memory follows the number that wait.
+/// largest charges in flight. All operations cost O(log tenants), amortised. Of tenants without work only `idleLimit` are
+/// remembered beyond those whose counter says nothing, so memory follows the number that wait.
 package struct FairShare<Tenant: Hashable & Sendable>: Sendable {
     private struct Account {
         var counter: Double
@@ -35,7 +35,7 @@ package struct FairShare<Tenant: Hashable & Sendable>: Sendable {
     private var waits: UInt64 = 0
     /// Tenants with work waiting.
     package private(set) var waitingCount = 0
-    /// No waiting tenant's counter is below; it never falls.
+    /// The least that a tenant begins to wait with; it never falls.
     private var floor = 0.0
     /// Tenants without work that are remembered beyond those that wait.
     private let idleLimit: Int
@@ -110,12 +110,12 @@ package struct FairShare<Tenant: Hashable & Sendable>: Sendable {
     }
 
     /// A tenant without work whose counter is at or below the floor would be lifted there on its return: forgetting it loses
-    /// nothing. Should too many be above the floor, the lowest go, which forgives them that little.
+    /// nothing. Should too many be above, the floor rises to the lowest of them. So even a stream of tenants that are new each
+    /// time cannot keep one waiting for ever.
     private mutating func forgetIdle() {
         guard accounts.count > 2 * (waitingCount + idleLimit) else { return }
+        let idle = accounts.values.filter { $0.wait == nil && $0.counter > floor }.map(\.counter).sorted()
+        if idle.count > idleLimit { floor = idle[idle.count - idleLimit - 1] }
         accounts = accounts.filter { $0.value.wait != nil || $0.value.counter > floor }
-        guard accounts.count > waitingCount + idleLimit else { return }
-        let idle = accounts.filter { $0.value.wait == nil }.sorted { $0.value.counter < $1.value.counter }
-        for (tenant, _) in idle.prefix(idle.count - idleLimit) { accounts[tenant] = nil }
     }
 }

@@ -5,6 +5,11 @@ package struct Room: Sendable, Equatable {
     package var sequences: Int
     /// Tokens of prompts together; sequences of unusual size fill it sooner.
     package var tokens: Int
+
+    package init(sequences: Int, tokens: Int) {
+        self.sequences = sequences
+        self.tokens = tokens
+    }
 }
 
 extension BatchScheduler {

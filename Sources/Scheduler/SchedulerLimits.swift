@@ -16,7 +16,9 @@ package struct SchedulerLimits: Sendable, Equatable {
     /// Blocks left free when a sequence is admitted beside others, so that those can grow a little first.
     package let watermarkBlocks: Int
     /// Share of the tokens that running sequences may still generate for which blocks are left free when another is
-    /// admitted. 0 admits as many as fit now and preempts when they grow; 1 hardly ever preempts.
+    /// admitted. 0 admits as many as fit now and preempts when they grow; 1 never preempts, but idles. Simulated on pools
+    /// that hold 2 to 60 sequences, where a step costs as much as 24 rows at least (as on CPUs), 0.1 takes up to 18%
+    /// less time than 0; it gives way to 0 only where steps of few rows are dear and limits far above what is used.
     package let growthReserve: Double
     /// What one priority level is worth: admissions that a waiting class sees go to others before it counts as one
     /// level higher.
@@ -38,7 +40,7 @@ package struct SchedulerLimits: Sendable, Equatable {
     /// - Throws: `LimitsError`, which names the value that makes no sense.
     package init(
         blockSize: Int = 16, blockCount: Int, maxSequences: Int, tokenBudget: Int, contextLength: Int,
-        watermarkBlocks: Int? = nil, growthReserve: Double = 0.25, agingAdmissions: Int = 64,
+        watermarkBlocks: Int? = nil, growthReserve: Double = 0.1, agingAdmissions: Int = 64,
         seniorAfterPreemptions: Int = 3, maxWaiting: Int = 1_000_000, lookAheadSequences: Int? = nil,
         sharesWithinStep: Bool = true
     ) throws(LimitsError) {

@@ -57,35 +57,3 @@ extension PackedBatch {
         return batch
     }
 }
-
-/// A device with shorthand for running one operation on arrays.
-struct KernelBench {
-    let device: CPUDevice
-
-    init(_ setting: KernelSetting, threads: Int = 2) throws {
-        device = try CPUDevice(
-            computeType: setting.computeType, threads: threads, instructionSet: setting.instructionSet)
-    }
-
-    func activation(_ values: [Float], rows: Int) throws -> CPUActivation {
-        let width = values.count / rows
-        let activation = try device.makeActivation(maxRows: rows, width: width)
-        for r in 0..<rows { activation[r] = Array(values[r * width..<(r + 1) * width]) }
-        return activation
-    }
-
-    func values(_ activation: CPUActivation, rows: Int) -> [Float] { (0..<rows).flatMap { activation[$0] } }
-
-    /// start + x·wᵀ + bias, `[rows, outputs]`; without `start`, y is poisoned with NaN and overwritten.
-    func linear(
-        x: [Float], rows: Int, w: [Float], inputs: Int, outputs: Int, bias: [Float]? = nil, start: [Float]? = nil
-    ) throws -> [Float] {
-        try device.begin(.single(rows: rows))
-        let matrix = try device.makeMatrix(stacking: [MatrixSource(WeightTensor(w, shape: [outputs, inputs]))])
-        let y = try activation(start ?? [Float](repeating: .nan, count: rows * outputs), rows: rows)
-        device.linear(
-            try activation(x, rows: rows), matrix, bias: try bias.map(device.makeVector), accumulate: start != nil,
-            into: y)
-        return values(y, rows: rows)
-    }
-}

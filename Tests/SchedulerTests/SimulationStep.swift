@@ -27,6 +27,7 @@ extension Simulation {
             statistics.blocksFree + statistics.blocksCached + statistics.blocksUsed == setup.limits.blockCount,
             "blocks are lost")
         try require(runningCount > 0 || statistics.blocksUsed == 0, "blocks are used by nobody")
+        for subject in live.values { try require(step <= subject.deadline, "\(subject.id) starves") }
     }
 
     /// Blocks that running sequences have outgrown their tables by.

@@ -2,10 +2,6 @@
 #include "engine.h"
 #include "cache.h"
 
-size_t mr_cache_block_bytes(const mr_engine *engine, const mr_cache *shape) {
-    return mr_span_bytes(engine->bf16, shape) * (size_t)(shape->block_size / MR_SPAN) * (size_t)shape->layers;
-}
-
 typedef struct {
     const mr_engine *engine;
     mr_rows qkv;

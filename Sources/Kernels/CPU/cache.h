@@ -31,3 +31,6 @@ static inline const char *mr_tile_span(const mr_attention_tile *tile, int32_t in
     size_t span = (size_t)tile->table[index / per_block] * (size_t)per_block + (size_t)(index % per_block);
     return tile->head + span * tile->span_bytes;
 }
+
+// Writes one head's key and value of one position. `key` and `value` hold float32.
+void mr_store_head(bool bf16, int32_t width, char *head, int32_t at, const float *key, const float *value);

@@ -175,6 +175,9 @@ typedef struct {
 // Bytes of one block of block_size positions over all layers.
 size_t mr_cache_block_bytes(const mr_engine *engine, const mr_cache *shape);
 
+// Stores NaN as every key and value of the blocks, for tests.
+void mr_poison_blocks(const mr_engine *engine, const mr_cache *cache, int32_t first, int32_t count);
+
 typedef struct {
     const float *cosines;  // [positions][pairs]
     const float *sines;    // [positions][pairs]
