@@ -16,8 +16,8 @@ extension RowOperations {
         row.withUnsafeBufferPointer { countAtOrAbove($0, threshold: threshold) }
     }
 
-    /// Puts the ascending indices of the values at or above `threshold` first in `indices`, whose memory is reused, and
-    /// returns how many they are.
+    /// Puts the ascending indices of the values at or above `threshold` first in `indices`, whose memory is
+    /// reused, and returns how many they are.
     package static func findIndices(
         _ row: Span<Float>, threshold: Float, into indices: inout [Int32]
     ) -> Int {

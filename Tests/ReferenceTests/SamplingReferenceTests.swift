@@ -4,7 +4,8 @@ import Testing
 
 @testable import Worker
 
-/// Every case of every file in sampling/: probabilities within 1e-6, the same support, the same most likely token.
+/// Every case of every file in sampling/: probabilities within 1e-6, the same support, the same most likely
+/// token.
 @Suite struct SamplingReferenceTests {
     struct Case: Sendable, CustomTestStringConvertible {
         var name: String

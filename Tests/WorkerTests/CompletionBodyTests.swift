@@ -67,7 +67,7 @@ import Testing
         ("top_p", "0"), ("top_p", "1.01"), ("top_k", "-2"), ("top_k", "1.5"), ("min_p", "-0.1"), ("min_p", "1.1"),
         ("repetition_penalty", "0"), ("presence_penalty", "2.5"), ("frequency_penalty", "-3"),
         ("logit_bias", "{\"x\":1}"), ("logit_bias", "{\"1\":101}"), ("logit_bias", "{\"1\":\"a\"}"),
-        ("logit_bias", "[1]"), ("logit_bias", "{\"-1\":1}"), ("allowed_token_ids", "[]"),
+        ("logit_bias", "[1]"), ("logit_bias", "{\"-1\":1}"), ("logit_bias", "{\"01\":1}"), ("logit_bias", "{\"1\":1,\"1\":2}"), ("allowed_token_ids", "[]"),
         ("allowed_token_ids", "[-1]"), ("allowed_token_ids", "[1.5]"), ("allowed_token_ids", "3"),
         ("bad_words", "[\"\"]"), ("bad_words", "\"x\""), ("stop", "[\"\"]"), ("stop", "\"\""), ("stop", "5"),
         ("stop", "[1]"), ("stop", "[\(String(repeating: "\"x\",", count: 16))\"x\"]"),

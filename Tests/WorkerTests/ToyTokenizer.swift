@@ -1,8 +1,8 @@
 import Glibc
 import Models
 
-/// A tokenizer whose tokens are given: byte strings, matched longest first. The last ids are special: `<s>`, `</s>`,
-/// `<end>`.
+/// A tokenizer whose tokens are given: byte strings, matched longest first. The last ids are special: `<s>`,
+/// `</s>`, `<end>`.
 struct ToyTokenizer: Tokenizer {
     let pieces: [[UInt8]]
     let addsBOS: Bool
@@ -59,7 +59,8 @@ struct ToyTokenizer: Tokenizer {
 
         mutating func push(_ id: Int32) -> String {
             pending += tokenizer.decodeBytes([id], skipSpecial: skipSpecial)
-            // The last character is held back while it may go on: a lead byte and fewer continuations than it wants.
+            // The last character is held back while it may go on: a lead byte and fewer continuations than it
+            // wants.
             var open = 0
             for back in 1...4 where back <= pending.count {
                 let byte = pending[pending.count - back]

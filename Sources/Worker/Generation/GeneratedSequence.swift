@@ -47,7 +47,8 @@ package struct GeneratedSequence: Sendable, Equatable {
 /// The text of a completion, and where its tokens lie in it.
 package struct CompletionText: Sendable, Equatable {
     package var text: String
-    /// Where the text stood when each token came, in Unicode scalars (Python's characters); as many as tokens.
+    /// Where the text stood when each token came, in Unicode scalars (Python's characters); as many as
+    /// tokens.
     package var offsets: [Int]
 
     package init(of sequence: GeneratedSequence, tokenizer: any Tokenizer) {
@@ -78,8 +79,9 @@ package struct CompletionText: Sendable, Equatable {
     }
 }
 
-/// Turns generated tokens into text as a continuation of their prompt: a leading space that a tokenizer drops at the
-/// beginning of a text is kept. Ids that the tokenizer does not have (padding of the model's vocabulary) are no text.
+/// Turns generated tokens into text as a continuation of their prompt: a leading space that a tokenizer drops
+/// at the beginning of a text is kept. Ids that the tokenizer does not have (padding of the model's
+/// vocabulary) are no text.
 struct CompletionDecoder {
     private var decoder: any StreamDecoder
     private let known: Range<Int32>

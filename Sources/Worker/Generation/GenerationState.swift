@@ -1,7 +1,7 @@
 import Models
 
-/// How far one sequence has come. Belongs to the engine's thread. Nothing in it depends on how its tokens were computed:
-/// chunks, preemption and company leave no trace (I8).
+/// How far one sequence has come. Belongs to the engine's thread. Nothing in it depends on how its tokens
+/// were computed: chunks, preemption and company leave no trace (I8).
 package struct GenerationState {
     package enum Step: Sendable, Equatable {
         /// The token was added and the next is wanted.
@@ -64,8 +64,8 @@ package struct GenerationState {
         return finish.map { .finished($0) } ?? .continued(sampled.token)
     }
 
-    /// Whether the logits at `position` of the prompt are still wanted; they score the token after it. False for
-    /// positions that were seen before, as after a preemption.
+    /// Whether the logits at `position` of the prompt are still wanted; they score the token after it. False
+    /// for positions that were seen before, as after a preemption.
     package func wantsPromptRow(_ position: Int) -> Bool {
         position + 1 < promptLogprobs.count && promptLogprobs[position + 1] == nil
     }

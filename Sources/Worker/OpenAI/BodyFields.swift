@@ -1,8 +1,8 @@
 import JSON
 import JobQueue
 
-/// Reads the fields of a request's body one by one, and at the end refuses those that nobody asked for. `null` is the
-/// same as absent, for every field.
+/// Reads the fields of a request's body one by one, and at the end refuses those that nobody asked for.
+/// `null` is the same as absent, for every field.
 struct BodyFields {
     private let object: JSONObject
     private var read: Set<String> = []

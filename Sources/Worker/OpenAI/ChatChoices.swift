@@ -1,9 +1,8 @@
 import JSON
 import Models
 
-/// `choices` of a chat completion.
-/// Source: https://platform.openai.com/docs/api-reference/chat/object; `stop_reason`, `token_ids`, `prompt_token_ids` and
-/// `prompt_logprobs` are vLLM's.
+/// `choices` of a chat completion. Source: https://platform.openai.com/docs/api-reference/chat/object;
+/// `stop_reason`, `token_ids`, `prompt_token_ids` and `prompt_logprobs` are vLLM's.
 struct ChatChoices {
     private let plan: RequestPlan
     private let model: ServedModel

@@ -3,7 +3,8 @@ import JobQueue
 
 /// The conversation of a chat completion, as its template will see it.
 package struct ChatInput: Sendable, Equatable {
-    /// Objects with `role` and `content` (a string, or null beside tool calls), and what else the template may read.
+    /// Objects with `role` and `content` (a string, or null beside tool calls), and what else the template
+    /// may read.
     package var messages: [JSON]
     package var tools: [JSON]
     package var addsGenerationPrompt: Bool

@@ -1,9 +1,9 @@
 import JSON
 import JobQueue
 
-/// The body of one request, read and checked as far as that goes without a model: OpenAI's completions and chat
-/// completions with vLLM's extra parameters. docs/sampling.md lists every field.
-/// Sources: https://platform.openai.com/docs/api-reference/completions/create,
+/// The body of one request, read and checked as far as that goes without a model: OpenAI's completions and
+/// chat completions with vLLM's extra parameters. docs/sampling.md lists every field. Sources:
+/// https://platform.openai.com/docs/api-reference/completions/create,
 /// https://platform.openai.com/docs/api-reference/chat/create,
 /// https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html
 package struct CompletionBody: Sendable, Equatable {
@@ -217,8 +217,10 @@ extension SamplingParameters {
         repetitionPenalty = try fields.positiveNumber("repetition_penalty") ?? 1
         presencePenalty = try fields.number("presence_penalty", -2...2) ?? 0
         frequencyPenalty = try fields.number("frequency_penalty", -2...2) ?? 0
-        for (name, value) in try fields.object("logit_bias")?.members ?? [] {
-            guard let token = Int32(name), token >= 0 else {
+        let biases = try fields.object("logit_bias") ?? JSONObject()
+        if let name = biases.repeatedNames.first { throw .invalid("logit_bias", "has \(name) more than once") }
+        for (name, value) in biases.members {
+            guard let token = Int32(name), token >= 0, String(token) == name else {
                 throw .invalid("logit_bias", "\(JSON.string(name).brief) is no token id")
             }
             guard let bias = value.double else { throw .wrongKind("logit_bias", value, "numbers by token id") }

@@ -106,8 +106,8 @@ struct CompletionChoices {
                 return
             }
             logprobs.append(.logprob(scored.logprob))
-            // The most likely tokens, and this one if it is not among them. Of tokens with the same text the most
-            // likely stays.
+            // The most likely tokens, and this one if it is not among them. Of tokens with the same text the
+            // most likely stays.
             var members: [(name: String, value: JSON)] = []
             var seen: Set<[UInt8]> = []
             for other in scored.top.prefix(top) + [ScoredToken(token: token, logprob: scored.logprob)] {

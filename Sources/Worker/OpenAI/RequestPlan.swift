@@ -12,7 +12,8 @@ package struct RequestPlan: Sendable {
     package var key: RequestKey
     package var body: CompletionBody
     package var prompts: [PlannedPrompt]
-    /// `prompts.count * body.choices`; choice c of prompt p at `p * body.choices + c`, its place in the response.
+    /// `prompts.count * body.choices`; choice c of prompt p at `p * body.choices + c`, its place in the
+    /// response.
     package var specs: [GenerationSpec]
 
     /// - Throws: the request's error outcome: too long, empty, tokens that the model does not have.
@@ -24,11 +25,15 @@ package struct RequestPlan: Sendable {
         var template = GenerationSpec(
             id: GenerationID(request: key, choice: 0), tenant: leased.tenant, priority: leased.priority, prompt: [],
             sampling: body.sampling, maxTokens: 0, seed: RequestSeed(key: 0))
-        template.badWords = try BadWords.sequences(body.badWords, model.tokenizer)
+        // What the model cannot generate needs no ban and ends nothing.
+        func isGenerated(_ token: Int32) -> Bool { Int(token) < model.vocabulary }
+        template.badWords = try BadWords.sequences(body.badWords, model.tokenizer).filter {
+            $0.allSatisfy(isGenerated)
+        }
         template.stops = body.stops
         let special = model.tokenizer.special
-        template.stops.ends = special.ends
-        if let eos = special.eos, !special.ends.contains(eos) { template.stops.ends.append(eos) }
+        template.stops.ends = special.ends.filter(isGenerated)
+        if let eos = special.eos, isGenerated(eos), !special.ends.contains(eos) { template.stops.ends.append(eos) }
         template.topLogprobs = body.topLogprobs
         template.skipsSpecial = body.skipsSpecial
         specs = []
@@ -80,11 +85,10 @@ package struct RequestPlan: Sendable {
             let tokens = model.tokenizer.encode(text, parseSpecial: true, addSpecial: addsSpecial)
             planned = PlannedPrompt(text: text, tokens: tokens)
             if addsSpecial, model.tokenizer.special.addsBOS, tokens.first == model.tokenizer.special.bos { kept = 1 }
-        case .tokens(let tokens):
-            planned = PlannedPrompt(text: nil, tokens: tokens)
-            if let unknown = tokens.first(where: { Int($0) >= model.vocabulary }) {
-                throw .invalid(place, "\(unknown) is no token id; the model has \(model.vocabulary)")
-            }
+        case .tokens(let tokens): planned = PlannedPrompt(text: nil, tokens: tokens)
+        }
+        if let unknown = planned.tokens.first(where: { Int($0) >= model.vocabulary }) {
+            throw .invalid(place, "token \(unknown) is none of the model's \(model.vocabulary)")
         }
         if let limit = truncation(body, model), planned.tokens.count > limit {
             planned.tokens = planned.tokens.prefix(kept) + planned.tokens.suffix(max(0, limit - kept))
@@ -123,7 +127,8 @@ package struct RequestPlan: Sendable {
         return cut
     }
 
-    /// `rendered` up to the end of `message` in it, without what the template puts behind. Templates may trim.
+    /// `rendered` up to the end of `message` in it, without what the template puts behind. Templates may
+    /// trim.
     static func cut(_ rendered: String, afterLast message: String) -> String? {
         let text = Array(rendered.utf8)
         func isBlank(_ scalar: Unicode.Scalar) -> Bool { scalar.properties.isWhitespace }
@@ -177,7 +182,7 @@ package struct RequestPlan: Sendable {
     private static func checkTokens(_ body: CompletionBody, _ model: ServedModel) throws(OutcomeError) {
         func check(_ tokens: [Int32], _ field: String) throws(OutcomeError) {
             if let unknown = tokens.first(where: { Int($0) >= model.vocabulary }) {
-                throw .invalid(field, "\(unknown) is no token id; the model has \(model.vocabulary)")
+                throw .invalid(field, "token \(unknown) is none of the model's \(model.vocabulary)")
             }
         }
         try check(body.sampling.logitBias.map(\.token), "logit_bias")
@@ -186,8 +191,8 @@ package struct RequestPlan: Sendable {
     }
 }
 
-/// Words that must not be generated, as token sequences: at the beginning of a text, and after a space where that is
-/// another first token of a sequence as long. Source: vLLM's `update_from_tokenizer`,
+/// Words that must not be generated, as token sequences: at the beginning of a text, and after a space where
+/// that is another first token of a sequence as long. Source: vLLM's `update_from_tokenizer`,
 /// https://docs.vllm.ai/en/stable/api/vllm/sampling_params.html
 enum BadWords {
     static func sequences(_ words: [String], _ tokenizer: any Tokenizer) throws(OutcomeError) -> [[Int32]] {

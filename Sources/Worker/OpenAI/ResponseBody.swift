@@ -72,8 +72,8 @@ extension FinishReason {
 }
 
 extension TokenText {
-    /// vLLM's `prompt_logprobs`: for each token of the prompt null (the first) or an object by token id, the token
-    /// itself first.
+    /// vLLM's `prompt_logprobs`: for each token of the prompt null (the first) or an object by token id, the
+    /// token itself first.
     func promptLogprobs(_ positions: [TokenLogprobs?], top: Int) -> JSON {
         func entry(_ token: Int32, _ logprob: Float, rank: Int) -> (name: String, value: JSON) {
             (

@@ -1,5 +1,5 @@
-/// The randomness of one sequence: a key and a stream. The draw for the token at an index depends on these alone, not
-/// on what shared the batch, on preemption, or on a restart (I8).
+/// The randomness of one sequence: a key and a stream. The draw for the token at an index depends on these
+/// alone, not on what shared the batch, on preemption, or on a restart (I8).
 package struct RequestSeed: Sendable, Hashable {
     package var key: UInt64
     /// Which of a request's choices; each has a stream of its own.
