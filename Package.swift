@@ -63,6 +63,14 @@ let package = Package(
             ], swiftSettings: strict),
 
         .testTarget(name: "TidyTests", swiftSettings: strict),
+        // Killed at random moments by JobQueueTests.
+        .executableTarget(
+            name: "QueueCrashProbe", dependencies: ["JobQueue"], path: "Tests/QueueCrashProbe",
+            swiftSettings: strict),
+        .testTarget(
+            name: "JobQueueTests", dependencies: ["JobQueue", "QueueCrashProbe"], swiftSettings: strict),
+        .testTarget(name: "Conformance", dependencies: ["JobQueue"], swiftSettings: strict),
+
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
