@@ -172,7 +172,7 @@ extension SQLiteQueue {
     }
 
     /// For tests of the schema and the connection: the rows of one query, as text.
-    func inspect(_ sql: String) async throws(JobQueueError) -> [[String]] {
+    package func inspect(_ sql: String) async throws(JobQueueError) -> [[String]] {
         try await commits.read { transaction in
             try Row.fetchAll(transaction.db, sql: sql).map { row in
                 row.databaseValues.map { String.fromDatabaseValue($0) ?? $0.description }
