@@ -58,10 +58,14 @@ let package = Package(
         .executableTarget(
             name: "Millrace",
             dependencies: [
-                "Submitter", "Worker",
+                "Submitter", "Worker", "JobQueue", "Models", "Kernels", "JSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        // Not part of the product: `make fuzz` runs it.
+        .executableTarget(
+            name: "FuzzCheckpoint", dependencies: ["Models", "JSON"], path: "Tests/FuzzCheckpoint",
+            swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
         // Killed at random moments by JobQueueTests.
         .executableTarget(
@@ -72,6 +76,16 @@ let package = Package(
         .testTarget(name: "Conformance", dependencies: ["JobQueue"], swiftSettings: strict),
 
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
+        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),
+        .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
+        .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: strict),
+        .testTarget(
+            name: "WorkerTests",
+            dependencies: ["Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17,

@@ -130,7 +130,7 @@ package actor NativeWorker {
 
     private func fetch() async throws {
         while stopLevel == 0 {
-            let snapshot = engine.snapshot
+            guard let snapshot = engine.snapshot else { return }
             let room = snapshot.room.sequences - (submittedJobs - snapshot.acceptedJobs)
             guard room > 0 else { return }
             let leased = try await queue.lease(
@@ -164,9 +164,7 @@ package actor NativeWorker {
         inFlight[leased.lease.key] = InFlight(
             leased: leased, plan: plan, sequences: ids, finished: Array(repeating: nil, count: ids.count),
             leasedAt: .now)
-        return zip(ids, plan.specs).map { id, spec in
-            EngineJob(id: id, tenant: tenant, priority: leased.priority, spec: spec)
-        }
+        return zip(ids, plan.specs).map { id, spec in EngineJob(id: id, tenant: tenant, spec: spec) }
     }
 
     // MARK: Giving it back
@@ -205,12 +203,9 @@ package actor NativeWorker {
         let started = generations.map(\.startedAt).min() ?? request.leasedAt
         let firstToken = generations.map(\.firstTokenAt).min() ?? started
         let ended = generations.map(\.endedAt).max() ?? firstToken
-        let usage = request.plan.usage(of: generations.map { ($0.sequence, $0.cachedTokens) })
-        let body = request.plan.responseBody(
-            generations.map(\.sequence), usage: usage, id: intake.responseID(request.leased.lease.key),
-            created: now().seconds)
+        let response = intake.response(request.plan, generations.map(\.sequence), at: now())
         return Outcome(
-            result: .response(statusCode: 200, body: body), usage: usage, backend: backend,
+            result: .response(statusCode: 200, body: response.bytes), usage: response.usage, backend: backend,
             timings: Timings(
                 queuedMs: started.since(request.leasedAt), prefillMs: firstToken.since(started),
                 decodeMs: ended.since(firstToken)))
@@ -264,6 +259,7 @@ package actor NativeWorker {
 /// The device failed; nothing more can run in this process.
 package struct EngineFailure: Error, CustomStringConvertible {
     package let reason: String
+    package init(reason: String) { self.reason = reason }
     package var description: String { reason }
 }
 

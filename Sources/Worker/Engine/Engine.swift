@@ -3,24 +3,28 @@ import Models
 import Scheduler
 import Synchronization
 
-/// One sequence to generate.
+/// One sequence to generate, under the engine's name for it.
 package struct EngineJob: Sendable {
     package var id: SequenceID
     package var tenant: TenantID
-    package var priority: Int
     package var spec: GenerationSpec
+    /// Sequences share prefix cache blocks only with others of the same salt.
+    package var cacheSalt: UInt64
 
-    package init(id: SequenceID, tenant: TenantID, priority: Int, spec: GenerationSpec) {
+    package init(id: SequenceID, tenant: TenantID, spec: GenerationSpec, cacheSalt: UInt64 = 0) {
         self.id = id
         self.tenant = tenant
-        self.priority = priority
         self.spec = spec
+        self.cacheSalt = cacheSalt
     }
 
     var newSequence: NewSequence {
-        NewSequence(
-            id: id, tenant: tenant, priority: priority, prompt: spec.promptTokens,
-            maxNewTokens: spec.maxTokens, needsPromptLogits: spec.wantsPromptLogits)
+        let priorities = SchedulerLimits.priorities
+        return NewSequence(
+            id: id, tenant: tenant,
+            priority: min(max(spec.priority, priorities.lowerBound), priorities.upperBound),
+            prompt: spec.prompt, maxNewTokens: spec.maxTokens, cacheSalt: cacheSalt,
+            needsPromptLogits: spec.needsPromptRows)
     }
 }
 
@@ -30,12 +34,9 @@ package final class Engine: Sendable {
     package struct Settings: Sendable {
         /// Sequences that run at once.
         package var maxSequences = 256
-        /// Rows in one step.
-        package var maxBatchedTokens = 512
 
-        package init(maxSequences: Int = 256, maxBatchedTokens: Int = 512) {
+        package init(maxSequences: Int = 256) {
             self.maxSequences = maxSequences
-            self.maxBatchedTokens = maxBatchedTokens
         }
     }
 
@@ -47,11 +48,12 @@ package final class Engine: Sendable {
     }
 
     private let mailbox = Mailbox<Command>()
-    private let shared = Mutex(EngineSnapshot())
+    private let shared = Mutex<EngineSnapshot?>(nil)
 
     package init() {}
 
-    package var snapshot: EngineSnapshot { shared.withLock { $0 } }
+    /// nil before the model is loaded.
+    package var snapshot: EngineSnapshot? { shared.withLock { $0 } }
 
     package func submit(_ jobs: [EngineJob]) { mailbox.post(.add(jobs)) }
     /// What of them still runs stops within one step, without an event.

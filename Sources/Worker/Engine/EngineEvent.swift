@@ -16,8 +16,6 @@ package enum EngineEvent: Sendable {
 /// A sequence's text with what the step loop knows of it.
 package struct FinishedGeneration: Sendable {
     package var sequence: GeneratedSequence
-    /// Prompt tokens served by the prefix cache.
-    package var cachedTokens: Int
     package var startedAt: ContinuousClock.Instant
     package var firstTokenAt: ContinuousClock.Instant
     package var endedAt: ContinuousClock.Instant
@@ -25,9 +23,9 @@ package struct FinishedGeneration: Sendable {
 
 /// Where the engine stands, for progress, metrics and for how much work to fetch; taken after each step.
 package struct EngineSnapshot: Sendable {
-    package var statistics = SchedulerStatistics()
+    package var statistics: SchedulerStatistics
     /// Sequences that the scheduler could take now, and the tokens they may have together.
-    package var room = SchedulerRoom()
+    package var room: Room
     /// Jobs taken from the mailbox since the start.
     package var acceptedJobs = 0
     package var promptTokens = 0

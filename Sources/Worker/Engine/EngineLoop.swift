@@ -17,10 +17,12 @@ final class EngineLoop {
     private let emit: (EngineEvent) -> Void
     private var running: [SequenceID: Running] = [:]
     private var plan = StepPlan()
-    private var sampled: [SampledToken] = []
+    private var sampled: [Scheduler.SampledToken] = []
     private var ended: [SequenceID] = []
+    private var sampler = Sampler()
+    private var generatedTokens = 0
     private let clock = ContinuousClock()
-    private(set) var snapshot = EngineSnapshot()
+    private(set) var snapshot: EngineSnapshot
 
     init(
         limits: SchedulerLimits, runner: any ModelRunner, tokenizer: any Tokenizer,
@@ -30,13 +32,18 @@ final class EngineLoop {
         self.runner = runner
         self.tokenizer = tokenizer
         self.emit = emit
-        refreshSnapshot()
+        snapshot = EngineSnapshot(statistics: scheduler.statistics, room: scheduler.room)
     }
 
     var isIdle: Bool { scheduler.isEmpty }
 
     func add(_ job: EngineJob) {
         snapshot.acceptedJobs += 1
+        guard job.spec.needsModel else {
+            let now = clock.now
+            emitFinished(job.id, Running(generation: GenerationState(job.spec, tokenizer: tokenizer)), at: now)
+            return
+        }
         do throws(AdmissionError) {
             try scheduler.add(job.newSequence)
             running[job.id] = Running(generation: GenerationState(job.spec, tokenizer: tokenizer))
@@ -89,8 +96,9 @@ final class EngineLoop {
                 while let current = entry, place >= current.logits.upperBound { entry = entries.next() }
                 guard let current = entry else { break }
                 let samples = current.samples && place == current.logits.upperBound - 1
-                logits.withRow(place - range.lowerBound) { row in
-                    read(row, for: current.id, position: Int(plan.positions[Int(plan.logitRows[place])]), samples)
+                let position = Int(plan.positions[Int(plan.logitRows[place])])
+                logits.withMutableRow(place - range.lowerBound) { row in
+                    read(&row, of: current.id, position: position, samples: samples)
                 }
             }
             first = range.upperBound
@@ -98,24 +106,29 @@ final class EngineLoop {
     }
 
     /// One row of logits: a token to choose, or a prompt position to score.
-    private func read(_ row: UnsafeBufferPointer<Float>, for id: SequenceID, position: Int, _ samples: Bool) {
+    private func read(_ row: inout MutableSpan<Float>, of id: SequenceID, position: Int, samples: Bool) {
         guard running[id] != nil else { return }
         do throws(SamplingError) {
             guard samples else {
-                try running[id]?.generation.acceptPromptRow(row, scoring: position + 1)
+                try running[id]?.generation.acceptPromptRow(position, row.span, sampler: &sampler)
                 return
             }
-            guard let step = try running[id]?.generation.accept(row) else { return }
-            if running[id]?.firstTokenAt == nil { running[id]?.firstTokenAt = clock.now }
-            snapshot.generatedTokens += 1
-            sampled.append(SampledToken(id, step.token))
-            if step.isFinished { ended.append(id) }
+            guard let step = try running[id]?.generation.accept(&row, sampler: &sampler) else { return }
+            note(step, of: id)
         } catch {
             // Its neighbours go on (I7).
             scheduler.cancel(id)
             running[id] = nil
             emit(.failed(id, error.outcome))
         }
+    }
+
+    private func note(_ step: GenerationState.Step, of id: SequenceID) {
+        guard let token = running[id]?.generation.output.last else { return }
+        if running[id]?.firstTokenAt == nil { running[id]?.firstTokenAt = clock.now }
+        generatedTokens += 1
+        sampled.append(Scheduler.SampledToken(id, token))
+        if case .finished = step { ended.append(id) }
     }
 
     private func commit() {
@@ -129,18 +142,28 @@ final class EngineLoop {
 
     private func complete(_ finished: FinishedSequence) {
         guard var run = running.removeValue(forKey: finished.id) else { return }
-        let now = clock.now
+        run.generation.cachedTokens = finished.cachedPromptTokens
+        emitFinished(finished.id, run, at: clock.now)
+    }
+
+    private func emitFinished(_ id: SequenceID, _ run: Running, at now: ContinuousClock.Instant) {
+        var generation = run.generation
+        if generation.spec.maxTokens == 0 { generation.finishScoring() }
+        guard let sequence = generation.result else {
+            preconditionFailure("\(id) left the scheduler before its generation ended")
+        }
         emit(
             .finished(
-                finished.id,
+                id,
                 FinishedGeneration(
-                    sequence: run.generation.finish(), cachedTokens: finished.cachedPromptTokens,
-                    startedAt: run.startedAt ?? now, firstTokenAt: run.firstTokenAt ?? now, endedAt: now)))
+                    sequence: sequence, startedAt: run.startedAt ?? now, firstTokenAt: run.firstTokenAt ?? now,
+                    endedAt: now)))
     }
 
     private func refreshSnapshot() {
         snapshot.statistics = scheduler.statistics
         snapshot.room = scheduler.room
+        snapshot.generatedTokens = generatedTokens
         snapshot.promptTokens = snapshot.statistics.counts.prefillRows
         snapshot.steps = snapshot.statistics.counts.steps
     }
