@@ -67,6 +67,14 @@ let package = Package(
             name: "FuzzCheckpoint", dependencies: ["Models", "JSON"], path: "Tests/FuzzCheckpoint",
             swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
+        // Killed at random moments by JobQueueTests.
+        .executableTarget(
+            name: "QueueCrashProbe", dependencies: ["JobQueue"], path: "Tests/QueueCrashProbe",
+            swiftSettings: strict),
+        .testTarget(
+            name: "JobQueueTests", dependencies: ["JobQueue", "QueueCrashProbe"], swiftSettings: strict),
+        .testTarget(name: "Conformance", dependencies: ["JobQueue"], swiftSettings: strict),
+
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
