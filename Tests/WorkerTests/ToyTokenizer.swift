@@ -14,11 +14,14 @@ struct ToyTokenizer: Tokenizer {
         self.addsBOS = addsBOS
     }
 
-    init(_ pieces: [String], addsBOS: Bool = false) { self.init(pieces.map { Array($0.utf8) }, addsBOS: addsBOS) }
+    init(_ pieces: [String], addsBOS: Bool = false) {
+        self.init(pieces.map { Array($0.utf8) }, addsBOS: addsBOS)
+    }
 
     /// All single bytes, then some words.
     static let bytesAndWords = ToyTokenizer(
-        (0...255).map { [$0] } + ["foo", " foo", "bar", " bar", "foobar", "Hello", " world"].map { Array($0.utf8) },
+        (0...255).map { [$0] }
+            + ["foo", " foo", "bar", " bar", "foobar", "Hello", " world"].map { Array($0.utf8) },
         addsBOS: true)
 
     var vocabularySize: Int { pieces.count }
@@ -35,7 +38,8 @@ struct ToyTokenizer: Tokenizer {
         var at = 0
         while at < bytes.count {
             let fitting = pieces.indices.filter { i in
-                (parseSpecial || i < firstSpecial) && !pieces[i].isEmpty && bytes[at...].starts(with: pieces[i])
+                (parseSpecial || i < firstSpecial) && !pieces[i].isEmpty
+                    && bytes[at...].starts(with: pieces[i])
             }
             guard let best = fitting.max(by: { pieces[$0].count < pieces[$1].count }) else { return result }
             result.append(Int32(best))
@@ -50,7 +54,9 @@ struct ToyTokenizer: Tokenizer {
 
     func bytes(of id: Int32) -> [UInt8] { pieces[Int(id)] }
 
-    func makeStreamDecoder(skipSpecial: Bool) -> any StreamDecoder { Decoder(tokenizer: self, skipSpecial: skipSpecial) }
+    func makeStreamDecoder(skipSpecial: Bool) -> any StreamDecoder {
+        Decoder(tokenizer: self, skipSpecial: skipSpecial)
+    }
 
     struct Decoder: StreamDecoder {
         let tokenizer: ToyTokenizer

@@ -37,7 +37,8 @@ package struct GenerationState {
     package init(_ spec: GenerationSpec, tokenizer: any Tokenizer) {
         self.spec = spec
         adjustments = TokenAdjustments(
-            spec.sampling, prompt: spec.prompt, badWords: spec.badWords, ends: spec.stops.ends + spec.stops.tokens,
+            spec.sampling, prompt: spec.prompt, badWords: spec.badWords,
+            ends: spec.stops.ends + spec.stops.tokens,
             minTokens: spec.stops.minTokens)
         if !spec.stops.strings.isEmpty {
             stopText = StopText(
