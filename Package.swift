@@ -62,6 +62,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        // Not part of the product: `make fuzz` runs it.
+        .executableTarget(
+            name: "FuzzCheckpoint", dependencies: ["Models", "JSON"], path: "Tests/FuzzCheckpoint",
+            swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),

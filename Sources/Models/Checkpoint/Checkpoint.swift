@@ -52,7 +52,7 @@ package struct Checkpoint {
 
     private init(huggingFace path: String) throws(ModelError) {
         let folder = try HuggingFaceFolder(path: path)
-        configuration = try HuggingFaceConfiguration.read(folder.config)
+        configuration = try DecoderConfiguration(huggingFace: folder.config)
         let tensors = CheckpointTensors(
             file: path, folder.tensors, otherTypes: folder.shards.flatMap(\.otherTensors))
         let names = try TensorNames.detect(configuration.family, in: tensors)
