@@ -222,4 +222,13 @@ struct ForcedSequence {
         #expect(text.text == "é😀b€c")
         #expect(text.offsets == [0, 1, 3, 3])
     }
+
+    /// A continuation keeps the space that a text of its own loses.
+    @Test func continuationsKeepTheirSpace() throws {
+        for prompt in [[words.bos, 1], [1], [words.bos]] {
+            var sequence = ForcedSequence(words, prompt: prompt, maxTokens: 2) { $0.stops.strings = ["x"] }
+            let result = try #require(try sequence.run([2, 3]))
+            #expect(sequence.text(result) == (prompt == [words.bos] ? "two three" : " two three"))
+        }
+    }
 }

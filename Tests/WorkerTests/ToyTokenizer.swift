@@ -1,8 +1,8 @@
 import Glibc
 import Models
 
-/// A tokenizer whose tokens are given: byte strings, matched longest first. The last ids are special: `<s>`,
-/// `</s>`, `<end>`.
+/// A tokenizer whose tokens are given: byte strings, matched longest first. The last ids are special: `<s>`, `</s>`,
+/// `<end>`. Decoding drops one space at the beginning of a text.
 struct ToyTokenizer: Tokenizer {
     let pieces: [[UInt8]]
     let addsBOS: Bool
@@ -55,16 +55,24 @@ struct ToyTokenizer: Tokenizer {
     func bytes(of id: Int32) -> [UInt8] { pieces[Int(id)] }
 
     func makeStreamDecoder(skipSpecial: Bool) -> any StreamDecoder {
-        Decoder(tokenizer: self, skipSpecial: skipSpecial)
+        makeStreamDecoder(skipSpecial: skipSpecial, continuing: false)
+    }
+
+    func makeStreamDecoder(skipSpecial: Bool, continuing: Bool) -> any StreamDecoder {
+        Decoder(tokenizer: self, skipSpecial: skipSpecial, begins: !continuing)
     }
 
     struct Decoder: StreamDecoder {
         let tokenizer: ToyTokenizer
         let skipSpecial: Bool
+        var begins: Bool
         var pending: [UInt8] = []
 
         mutating func push(_ id: Int32) -> String {
-            pending += tokenizer.decodeBytes([id], skipSpecial: skipSpecial)
+            var bytes = tokenizer.decodeBytes([id], skipSpecial: skipSpecial)[...]
+            if begins, bytes.first == UInt8(ascii: " ") { bytes.removeFirst() }
+            begins = begins && bytes.isEmpty
+            pending += bytes
             // The last character is held back while it may go on: a lead byte and fewer continuations than it
             // wants.
             var open = 0

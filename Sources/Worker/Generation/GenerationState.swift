@@ -42,7 +42,7 @@ package struct GenerationState {
             minTokens: spec.stops.minTokens)
         if !spec.stops.strings.isEmpty {
             stopText = StopText(
-                decoder: CompletionDecoder(tokenizer, prompt: spec.prompt, skipsSpecial: spec.skipsSpecial),
+                decoder: CompletionDecoder(tokenizer, after: spec.prompt, skipsSpecial: spec.skipsSpecial),
                 matcher: StopMatcher(spec.stops.strings))
         }
         promptLogprobs = spec.promptTopLogprobs == nil ? [] : Array(repeating: nil, count: spec.prompt.count)

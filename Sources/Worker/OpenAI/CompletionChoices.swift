@@ -73,7 +73,7 @@ struct CompletionChoices {
         var offsets: [Int] = []
 
         init(_ prompt: RequestPlan.PlannedPrompt, skipsSpecial: Bool, tokenizer: any Tokenizer) {
-            var decoder = CompletionDecoder(tokenizer, prompt: [], skipsSpecial: skipsSpecial)
+            var decoder = CompletionDecoder(tokenizer, after: [], skipsSpecial: skipsSpecial)
             var decoded = ""
             var scalars = 0
             for token in prompt.tokens {
