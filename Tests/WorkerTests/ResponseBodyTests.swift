@@ -127,7 +127,8 @@ import Testing
     @Test func tokensByIDAndVLLMsFieldsInChats() throws {
         let fields =
             "\"logprobs\":true,\"return_tokens_as_token_ids\":true,\"return_token_ids\":true"
-        let body = "{\"messages\":[{\"role\":\"u\",\"content\":\"x\"}],\(fields),\"prompt_logprobs\":0,\"stop_token_ids\":[66]}"
+        let more = "\(fields),\"prompt_logprobs\":0,\"stop_token_ids\":[66]"
+        let body = "{\"messages\":[{\"role\":\"u\",\"content\":\"x\"}],\(more)}"
         let (json, _) = try Self.response(body, .chatCompletions) {
             [Self.sequence($0.specs[0], [65, 66], .stopToken(66), prompt: [nil])]
         }

@@ -1,8 +1,8 @@
 import Glibc
 import Models
 
-/// A tokenizer whose tokens are given: byte strings, matched longest first. The last ids are special: `<s>`, `</s>`,
-/// `<end>`. Decoding drops one space at the beginning of a text.
+/// A tokenizer whose tokens are given: byte strings, matched longest first. The last ids are special: `<s>`,
+/// `</s>`, `<end>`. Decoding drops one space at the beginning of a text.
 struct ToyTokenizer: Tokenizer {
     let pieces: [[UInt8]]
     let addsBOS: Bool

@@ -79,14 +79,14 @@ package struct CompletionText: Sendable, Equatable {
     }
 }
 
-/// Turns tokens into text as they come. Ids that the tokenizer does not have (padding of the model's vocabulary) are
-/// no text.
+/// Turns tokens into text as they come. Ids that the tokenizer does not have (padding of the model's vocabulary)
+/// are no text.
 struct CompletionDecoder {
     private var decoder: any StreamDecoder
     private let known: Range<Int32>
 
-    /// For what follows `prompt`: the space that a tokenizer drops at the beginning of a text is kept, unless the
-    /// prompt is nothing but BOS.
+    /// For what follows `prompt`: the space that a tokenizer drops at the beginning of a text is kept, unless
+    /// the prompt is nothing but BOS.
     init(_ tokenizer: any Tokenizer, after prompt: [Int32], skipsSpecial: Bool) {
         let continues = prompt.contains { $0 != tokenizer.special.bos }
         decoder = tokenizer.makeStreamDecoder(skipSpecial: skipsSpecial, continuing: continues)
