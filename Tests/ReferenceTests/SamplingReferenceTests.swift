@@ -35,7 +35,9 @@ import Testing
         let found = try? FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
         let files = (found ?? []).filter { $0.pathExtension == "json" }.sorted { $0.path < $1.path }
         return files.flatMap { file -> [Case] in
-            guard let data = try? Data(contentsOf: file), let json = try? JSON(parsing: [UInt8](data)) else { return [] }
+            guard let data = try? Data(contentsOf: file), let json = try? JSON(parsing: [UInt8](data)) else {
+                return []
+            }
             return (json["cases"]?.array ?? []).enumerated().compactMap { number, record in
                 read(record, logits: json["logits"], name: "\(file.lastPathComponent) #\(number)")
             }
@@ -63,7 +65,9 @@ import Testing
             default: return nil
             }
         }
-        func ids(_ field: String) -> [Int32] { (record[field]?.array ?? []).compactMap { $0.int.map(Int32.init) } }
+        func ids(_ field: String) -> [Int32] {
+            (record[field]?.array ?? []).compactMap { $0.int.map(Int32.init) }
+        }
         return Case(
             name: "\(name) \(row) \(record["params"]?.text ?? "")",
             logits: values.map { Float($0.double ?? -.infinity) },
@@ -71,7 +75,8 @@ import Testing
             parameters: parameters,
             prompt: ids("prompt_ids"), output: ids("output_ids"),
             probabilities: probabilities.map { $0.double ?? .nan },
-            support: Set((record["support"]?.array ?? []).compactMap(\.int)), argmax: record["argmax"]?.int ?? -1,
+            support: Set((record["support"]?.array ?? []).compactMap(\.int)),
+            argmax: record["argmax"]?.int ?? -1,
             hasTies: record["tie_or_edge"]?.bool ?? false)
     }
 
@@ -114,7 +119,8 @@ import Testing
 
     @Test(.enabled(if: FileManager.default.fileExists(atPath: folder.path), "no sampling/ folder"))
     func everyCaseIsUnderstood() throws {
-        let files = try FileManager.default.contentsOfDirectory(at: Self.folder, includingPropertiesForKeys: nil)
+        let files = try FileManager.default.contentsOfDirectory(
+            at: Self.folder, includingPropertiesForKeys: nil)
         var total = 0
         for file in files where file.pathExtension == "json" {
             total += try JSON(parsing: [UInt8](try Data(contentsOf: file)))["cases"]?.array?.count ?? 0
