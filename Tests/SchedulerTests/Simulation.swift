@@ -67,6 +67,8 @@ struct Simulation {
     /// What each slot of the cache holds; 0: nothing of use.
     var cache: [UInt64]
     var plan = StepPlan()
+    /// The sequences of the plan's entries.
+    var planned: [Subject] = []
     var step = 0
     var nextID: UInt64 = 1
     var arrivals = 0
@@ -132,7 +134,7 @@ struct Simulation {
     /// Every step computes a row at least of the sequence that ranks highest, and a sequence starts over only so often: so all
     /// that are there now leave within the sum of their tokens, times how often they start over. Later ones may come first,
     /// but a tenant has its turn among tenants, and a class at least once in so many admissions.
-    private func setDeadline(_ id: SequenceID) {
+    func setDeadline(_ id: SequenceID) {
         guard setup.abandonsPerMille == 0 else { return }
         var tokens = 10
         for subject in live.values { tokens += subject.new.prompt.count + subject.new.maxNewTokens }
@@ -161,7 +163,7 @@ struct Simulation {
             needsPromptLogits: random.chance(setup.promptLogitsPerMille))
     }
 
-    private func checkRefusal(_ new: NewSequence, _ error: AdmissionError) throws {
+    func checkRefusal(_ new: NewSequence, _ error: AdmissionError) throws {
         let length = new.prompt.count + new.maxNewTokens
         let isRight =
             switch error {
