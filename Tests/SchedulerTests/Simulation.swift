@@ -10,7 +10,7 @@ struct SimulationFailure: Error, CustomStringConvertible {
 /// be computed only if all the slots that it attends to hold exactly its sequence's prefixes, and the next token is a
 /// function of what was found there: so wrong, stale, overwritten or foreign K/V show as a failure, and what a sequence
 /// generates must equal what it would have alone.
-struct Simulation {
+final class Simulation {
     /// One sequence as the outside knows it.
     final class Subject {
         let id: SequenceID
@@ -101,7 +101,7 @@ struct Simulation {
     }
 
     /// `steps` steps with arrivals, then as many as it takes to finish everything.
-    mutating func run(steps: Int) throws {
+    func run(steps: Int) throws {
         while step < steps {
             try arrive()
             try cancelSome()
@@ -114,7 +114,7 @@ struct Simulation {
 
     // MARK: Arrivals and departures
 
-    private mutating func arrive() throws {
+    private func arrive() throws {
         while live.count < setup.maxLive && random.chance(setup.arrivalsPerMille) {
             let new = drawSequence()
             let before = scheduler.statistics
@@ -144,7 +144,7 @@ struct Simulation {
             step + tokens * (setup.limits.seniorAfterPreemptions + 2) * setup.tenants * turns
     }
 
-    private mutating func drawSequence() -> NewSequence {
+    private func drawSequence() -> NewSequence {
         var id = SequenceID(nextID)
         nextID += 1
         if random.chance(5), let other = live.keys.min() { id = SequenceID(other) }
@@ -177,7 +177,7 @@ struct Simulation {
         try require(isRight, "\(new) is refused: \(error)")
     }
 
-    mutating func cancelSome() throws {
+    func cancelSome() throws {
         guard random.chance(setup.cancelsPerMille), let id = live.keys.min(by: { Self.mix($0) < Self.mix($1) }),
             let subject = live[id]
         else { return }
@@ -187,7 +187,7 @@ struct Simulation {
     }
 
     /// A sequence has left with `result`, which must be what it would have generated alone.
-    mutating func settle(_ result: FinishedSequence?, _ subject: Subject) throws {
+    func settle(_ result: FinishedSequence?, _ subject: Subject) throws {
         guard let result else { throw SimulationFailure(description: "\(subject.id) is lost") }
         live[subject.id.rawValue] = nil
         finishedCount += 1

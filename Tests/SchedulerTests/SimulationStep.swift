@@ -2,7 +2,7 @@ import Scheduler
 
 /// A step of the simulation: what the scheduler plans is checked from outside, computed on the model cache, committed.
 extension Simulation {
-    mutating func advance() throws {
+    func advance() throws {
         let before = scheduler.statistics
         let needed = blocksNeeded()
         scheduler.schedule(into: &plan)
@@ -67,7 +67,7 @@ extension Simulation {
         }
     }
 
-    private mutating func checkEntries() throws {
+    private func checkEntries() throws {
         try require(plan.rowCount <= setup.limits.tokenBudget, "\(plan.rowCount) rows exceed the budget")
         try require(plan.entries.count <= setup.limits.maxSequences, "\(plan.entries.count) sequences run")
         try require(
@@ -100,7 +100,7 @@ extension Simulation {
         }
     }
 
-    private mutating func admit(_ subject: Subject, _ entry: StepPlan.Entry) throws {
+    private func admit(_ subject: Subject, _ entry: StepPlan.Entry) throws {
         try require(plan.preempted.isEmpty, "\(subject.id) is admitted in a step that preempts")
         try require(entry.start % setup.limits.blockSize == 0, "\(subject.id) starts within a block")
         for other in live.values where !other.isRunning && other.admission < subject.admission {
@@ -166,7 +166,7 @@ extension Simulation {
     }
 
     /// The forward pass: writes each row's slot, then attends. Returns what is sampled.
-    private mutating func compute() throws -> [SampledToken] {
+    private func compute() throws -> [SampledToken] {
         if !setup.limits.sharesWithinStep {
             for (entry, subject) in zip(plan.entries, planned) { try attend(entry, subject, upTo: entry.start) }
         }
@@ -199,7 +199,7 @@ extension Simulation {
     }
 
     /// The name of a sequence that left while its step was computed is given to another, which has no part in the step.
-    private mutating func reuseSomeID(_ sampled: [SampledToken]) throws {
+    private func reuseSomeID(_ sampled: [SampledToken]) throws {
         guard random.chance(setup.cancelsPerMille), let id = sampled.last?.id, let old = live[id.rawValue] else { return }
         try settle(scheduler.cancel(id), old)
         var new = old.new
@@ -214,7 +214,7 @@ extension Simulation {
         setDeadline(id)
     }
 
-    private mutating func commit(_ sampled: [SampledToken]) throws {
+    private func commit(_ sampled: [SampledToken]) throws {
         for (entry, subject) in zip(plan.entries, planned) {
             subject.computed += entry.rows.count
             subject.delivered = max(subject.delivered, min(subject.computed, subject.new.prompt.count))
@@ -250,7 +250,7 @@ extension Simulation {
     }
 
     /// The step fails; what it wrote is of no use.
-    private mutating func abandon() {
+    private func abandon() {
         for slot in plan.slots { cache[Int(slot)] = 0 }
         scheduler.abandon()
         for subject in planned {
