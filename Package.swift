@@ -63,6 +63,8 @@ let package = Package(
             ], swiftSettings: strict),
 
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
+        .testTarget(name: "ModelsTests", dependencies: ["Models", "JSON"], swiftSettings: strict),
+        .testTarget(name: "ReferenceTests", dependencies: ["Models", "JSON"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17,
