@@ -17,8 +17,13 @@ import Submitter
         let session = RunSession(configuration, clock: clock) { try SQLiteQueue(path: $0) }
         var worker = EchoWorker()
         worker.onRequest = { _ in usleep(stepUs) }
-        let summary = try await session.run(display: NoProgress(), work: worker.work)
-        print(summary.json.text)
-        exit(summary.allCompleted ? 0 : 1)
+        do {
+            let summary = try await session.run(display: NoProgress(), work: worker.work)
+            print(summary.json.text)
+            exit(summary.allCompleted ? 0 : 1)
+        } catch {
+            print(error)
+            exit(3)
+        }
     }
 }
