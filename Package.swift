@@ -62,6 +62,9 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        .executableTarget(
+            name: "kernel-bench", dependencies: ["Kernels"], path: "bench/kernels", swiftSettings: strict),
+
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),
         .testTarget(name: "ReferenceTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),

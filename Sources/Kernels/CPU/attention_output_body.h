@@ -3,7 +3,8 @@
 // Values of one span, columns from `column`.
 INLINE const char *span_values(const attention *at, int kind, int32_t span, int32_t column) {
     const char *head = mr_tile_span(at->tile, at->first_span + span);
-    return head + mr_span_half_bytes(kind != FLOATS, at->tile->head_width) + (size_t)column * 4;
+    int32_t padded = mr_padded_width(at->tile->head_width), rows = kind == FLOATS ? MR_SPAN : MR_SPAN / 2;
+    return head + mr_span_half_bytes(kind != FLOATS, at->tile->head_width) + mr_value_word(padded, rows, 0, column) * 4;
 }
 
 // One masked step: of a pair, only one position is visible.
@@ -26,7 +27,7 @@ INLINE void add_values(
     const char *first = span_values(at, kind, span, column);
     for (int c = 0; c < columns; c++) values[c] = first + (size_t)c * LANES * 4;
     const char *weights = (const char *)(at->scores + (size_t)query * (size_t)at->scores_stride + span * MR_SPAN);
-    size_t row = (size_t)at->scores_stride * 4, stride = (size_t)mr_padded_width(at->tile->head_width) * 4;
+    size_t row = (size_t)at->scores_stride * 4, stride = (size_t)mr_slab_width(mr_padded_width(at->tile->head_width), column) * 4;
     size_t step = step_bytes(kind);
     if (kind == FLOATS) {
         for (int c = 0; c < columns; c++) values[c] += (size_t)from * stride;

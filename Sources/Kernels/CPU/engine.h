@@ -5,7 +5,7 @@
 enum {
     MR_PANEL = 32,       // outputs in a panel of packed weights
     MR_SPAN = 16,        // positions in a span of the KV cache: one vector of scores
-    MR_TILE_ROWS = 16,   // most rows any gemm tile computes at once
+    MR_TILE_ROWS = 32,   // most rows any gemm tile computes at once
     MR_TILE_QUERIES = 16 // most queries (rows * heads of a group) an attention tile holds
 };
 
@@ -65,13 +65,14 @@ typedef struct {
     size_t bf16_input_bytes;  // of an element of rounded inputs: 2, or 4 where they are widened once for all panels
     // target[count] = x rounded to bfloat16, in bf16_input_bytes a piece; zero up to an even count.
     void (*round_inputs)(const float *x, int32_t count, void *target);
+    // target[count] = x rounded to bfloat16; zero up to an even count.
+    void (*to_bf16)(const float *x, int32_t count, uint16_t *target);
     // out [rows][MR_PANEL] = a [rows][inputs] x panel [inputs][MR_PANEL]; `a_bytes` from row to row.
-    // `next` is what will be read after this panel, for prefetching.
     void (*tile_f32)(
-        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out);
+        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out);
     // Panels of pairs: [ceil(inputs / 2)][MR_PANEL][2].
     void (*tile_bf16)(
-        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out);
+        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out);
     // y [rows][width] (+)= tile [rows][MR_PANEL] (+ bias), capped.
     void (*finish)(const float *tile, int32_t rows, int32_t width, const mr_finish *how, float *y, ptrdiff_t stride);
     // y = function(gate + gate_bias) * (up + up_bias); biases may be NULL.

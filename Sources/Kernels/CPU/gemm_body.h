@@ -22,8 +22,7 @@ INLINE void gemm_tile(int kind, int rows, const char *a, size_t a_bytes, const c
 
 #ifdef MR_FLOAT_TILES
 static void tile_f32(
-    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out) {
-    (void)next;
+    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
 #define RUN(n) gemm_tile(FLOATS, n, a, a_bytes, panel, inputs, out)
     MR_CONSTANT_TILE_ROWS(rows, RUN)
 #undef RUN
@@ -31,8 +30,7 @@ static void tile_f32(
 #endif
 
 static void tile_bf16(
-    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out) {
-    (void)next;
+    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
 #define RUN(n) gemm_tile(MATRIX_KIND, n, a, a_bytes, panel, (inputs + 1) / 2, out)
     MR_CONSTANT_TILE_ROWS(rows, RUN)
 #undef RUN

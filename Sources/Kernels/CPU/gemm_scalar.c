@@ -6,9 +6,13 @@
 
 static void round_inputs(const float *x, int32_t count, void *target) { mr_round_floats(x, count, target); }
 
+static void to_bf16(const float *x, int32_t count, uint16_t *target) {
+    for (int32_t i = 0; i < count; i++) target[i] = mr_f32_to_bf16(x[i]);
+    if (count % 2 != 0) target[count] = 0;
+}
+
 static void tile_f32(
-    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out) {
-    (void)next;
+    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
     const float *w = panel;
     for (int32_t r = 0; r < rows; r++) {
         const float *x = (const float *)((const char *)a + (size_t)r * a_bytes);
@@ -21,8 +25,7 @@ static void tile_f32(
 }
 
 static void tile_bf16(
-    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out) {
-    (void)next;
+    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
     const uint16_t *w = panel;
     for (int32_t r = 0; r < rows; r++) {
         const float *x = (const float *)((const char *)a + (size_t)r * a_bytes);
@@ -66,6 +69,7 @@ void mr_gemm_scalar(mr_kernels *kernels) {
     kernels->tile_rows = 4;
     kernels->bf16_input_bytes = 4;
     kernels->round_inputs = round_inputs;
+    kernels->to_bf16 = to_bf16;
     kernels->tile_f32 = tile_f32;
     kernels->tile_bf16 = tile_bf16;
     kernels->finish = finish;
