@@ -32,7 +32,8 @@ package enum RowOperations {
         return [Int32](unsafeUninitializedCapacity: count) { buffer, initialized in
             initialized = Int(
                 mr_indices_at_least(
-                    instructionSet, row.baseAddress, Int64(row.count), threshold, buffer.baseAddress, Int64(count)))
+                    instructionSet, row.baseAddress, Int64(row.count), threshold, buffer.baseAddress,
+                    Int64(count)))
         }
     }
 }

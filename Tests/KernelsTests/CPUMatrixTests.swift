@@ -8,9 +8,13 @@ import Testing
     @Test(arguments: KernelSetting.all)
     func partsRowOrdersAndTransposesAreUndone(_ setting: KernelSetting) throws {
         var random = RandomNumbers(seed: 21)
-        let inputs = 45, rows = 3
-        let first = random.floats(40 * inputs), second = random.floats(inputs * 35), x = random.floats(rows * inputs)
-        let order = [39, 3, 3, 0, 17], columns = [34, 1, 0]
+        let inputs = 45
+        let rows = 3
+        let first = random.floats(40 * inputs)
+        let second = random.floats(inputs * 35)
+        let x = random.floats(rows * inputs)
+        let order = [39, 3, 3, 0, 17]
+        let columns = [34, 1, 0]
         let bench = try KernelBench(setting)
         let matrix = try bench.device.makeMatrix(stacking: [
             MatrixSource(WeightTensor(first, shape: [40, inputs]), rowOrder: order),
@@ -25,7 +29,8 @@ import Testing
         plain += columns.flatMap { column in (0..<inputs).map { second[$0 * 35 + column] } }
         let expected = try bench.linear(x: x, rows: rows, w: plain, inputs: inputs, outputs: 83)
         let y = try bench.poisoned(rows: rows, width: 83)
-        bench.device.linear(try bench.activation(x, rows: rows), matrix, bias: nil, accumulate: false, into: y)
+        bench.device.linear(
+            try bench.activation(x, rows: rows), matrix, bias: nil, accumulate: false, into: y)
         #expect(bench.values(y, rows: rows) == expected)
     }
 
@@ -33,23 +38,29 @@ import Testing
     @Test(arguments: KernelSetting.all, TensorType.allCases)
     func everyTypeIsRepacked(_ setting: KernelSetting, _ type: TensorType) throws {
         var random = RandomNumbers(seed: UInt64(type.rawValue))
-        let inputs = 512, outputs = 37, rows = 2
+        let inputs = 512
+        let outputs = 37
+        let rows = 2
         let tensor = Self.tensor(of: type, rows: outputs, columns: inputs, &random)
         let values = (0..<outputs).flatMap {
-            type.dequantize(UnsafeRawBufferPointer(rebasing: tensor.bytes[($0 * tensor.rowBytes)...]), count: inputs)
+            type.dequantize(
+                UnsafeRawBufferPointer(rebasing: tensor.bytes[($0 * tensor.rowBytes)...]), count: inputs)
         }
         let x = random.floats(rows * inputs)
         let bench = try KernelBench(setting)
         let expected = try bench.linear(x: x, rows: rows, w: values, inputs: inputs, outputs: outputs)
         let y = try bench.poisoned(rows: rows, width: outputs)
         let matrix = try bench.device.makeMatrix(stacking: [MatrixSource(tensor)])
-        bench.device.linear(try bench.activation(x, rows: rows), matrix, bias: nil, accumulate: false, into: y)
+        bench.device.linear(
+            try bench.activation(x, rows: rows), matrix, bias: nil, accumulate: false, into: y)
         #expect(bench.values(y, rows: rows) == expected)
         #expect(expected.allSatisfy { $0.isFinite })
     }
 
     /// Random quants with finite scales: every 16-bit field of a block that could be a float is made a small one.
-    static func tensor(of type: TensorType, rows: Int, columns: Int, _ random: inout RandomNumbers) -> WeightTensor {
+    static func tensor(of type: TensorType, rows: Int, columns: Int, _ random: inout RandomNumbers)
+        -> WeightTensor
+    {
         let blocks = rows * columns / type.blockElements
         var bytes = (0..<blocks * type.blockBytes).map { _ in UInt8(truncatingIfNeeded: random.bits()) }
         let scaleOffsets: [Int] =
@@ -79,20 +90,28 @@ import Testing
         }
         let owner = TensorBytes(bytes)
         return WeightTensor(
-            name: type.name, type: type, shape: [rows, columns], bytes: UnsafeRawBufferPointer(owner.buffer), owner: owner)
+            name: type.name, type: type, shape: [rows, columns], bytes: UnsafeRawBufferPointer(owner.buffer),
+            owner: owner)
     }
 
     @Test(arguments: KernelSetting.all, [ActivationFunction.silu, .geluTanh, .gelu, .relu])
     func gatesMatchTheirParts(_ setting: KernelSetting, _ function: ActivationFunction) throws {
         var random = RandomNumbers(seed: 23)
-        let rows = 14, inputs = 70, outputs = 45
-        let x = random.floats(rows * inputs), bias = random.floats(2 * outputs)
-        let gate = random.floats(outputs * inputs), up = random.floats(outputs * inputs)
+        let rows = 14
+        let inputs = 70
+        let outputs = 45
+        let x = random.floats(rows * inputs)
+        let bias = random.floats(2 * outputs)
+        let gate = random.floats(outputs * inputs)
+        let up = random.floats(outputs * inputs)
         let bench = try KernelBench(setting)
         let result = try bench.gatedLinear(
-            x: x, rows: rows, gate: gate, up: up, inputs: inputs, outputs: outputs, bias: bias, function: function)
-        let g = try bench.linear(x: x, rows: rows, w: gate, inputs: inputs, outputs: outputs, bias: Array(bias[..<outputs]))
-        let u = try bench.linear(x: x, rows: rows, w: up, inputs: inputs, outputs: outputs, bias: Array(bias[outputs...]))
+            x: x, rows: rows, gate: gate, up: up, inputs: inputs, outputs: outputs, bias: bias,
+            function: function)
+        let g = try bench.linear(
+            x: x, rows: rows, w: gate, inputs: inputs, outputs: outputs, bias: Array(bias[..<outputs]))
+        let u = try bench.linear(
+            x: x, rows: rows, w: up, inputs: inputs, outputs: outputs, bias: Array(bias[outputs...]))
         for index in result.indices {
             let exact = CPURowTests.exact(function, Double(g[index])) * Double(u[index])
             let scale = abs(Double(g[index]) * Double(u[index]))
@@ -103,8 +122,11 @@ import Testing
     @Test(arguments: KernelSetting.all)
     func logitsAreGatheredAndCapped(_ setting: KernelSetting) throws {
         var random = RandomNumbers(seed: 24)
-        let rows = 6, inputs = 50, outputs = 77
-        let x = random.floats(rows * inputs, in: -9...9), w = random.floats(outputs * inputs)
+        let rows = 6
+        let inputs = 50
+        let outputs = 77
+        let x = random.floats(rows * inputs, in: -9...9)
+        let w = random.floats(outputs * inputs)
         let bench = try KernelBench(setting)
         let plain = try bench.linear(x: x, rows: rows, w: w, inputs: inputs, outputs: outputs)
         var batch = PackedBatch.single(rows: rows)
@@ -131,8 +153,13 @@ import Testing
     @Test(arguments: KernelSetting.all, [true, false])
     func expertsAreChosenAndAdded(_ setting: KernelSetting, _ renormalise: Bool) throws {
         var random = RandomNumbers(seed: 25)
-        let rows = 9, hidden = 40, inner = 24, experts = 6, chosen = 2
-        let x = random.floats(rows * hidden), router = random.floats(experts * hidden)
+        let rows = 9
+        let hidden = 40
+        let inner = 24
+        let experts = 6
+        let chosen = 2
+        let x = random.floats(rows * hidden)
+        let router = random.floats(experts * hidden)
         let gates = (0..<experts).map { _ in random.floats(2 * inner * hidden) }
         let downs = (0..<experts).map { _ in random.floats(inner * hidden) }
         let bench = try KernelBench(setting)
@@ -147,13 +174,17 @@ import Testing
             var expected = [Double](repeating: 0, count: hidden)
             for expert in best {
                 let middle = try bench.gatedLinear(
-                    x: Array(x[row * hidden..<(row + 1) * hidden]), rows: 1, gate: Array(gates[expert][..<(inner * hidden)]),
-                    up: Array(gates[expert][(inner * hidden)...]), inputs: hidden, outputs: inner, function: .silu)
-                let out = try bench.linear(x: middle, rows: 1, w: downs[expert], inputs: inner, outputs: hidden)
+                    x: Array(x[row * hidden..<(row + 1) * hidden]), rows: 1,
+                    gate: Array(gates[expert][..<(inner * hidden)]),
+                    up: Array(gates[expert][(inner * hidden)...]), inputs: hidden, outputs: inner,
+                    function: .silu)
+                let out = try bench.linear(
+                    x: middle, rows: 1, w: downs[expert], inputs: inner, outputs: hidden)
                 for d in 0..<hidden { expected[d] += own[expert] / total * Double(out[d]) }
             }
             for d in 0..<hidden {
-                try #require(abs(Double(result[row * hidden + d]) - expected[d]) <= 2e-6 * max(1, abs(expected[d])))
+                try #require(
+                    abs(Double(result[row * hidden + d]) - expected[d]) <= 2e-6 * max(1, abs(expected[d])))
             }
         }
     }
@@ -165,13 +196,18 @@ import Testing
         #expect(throws: DeviceError.self) {
             try device.makeMatrix(stacking: [MatrixSource(good), MatrixSource(good, transposed: true)])
         }
-        #expect(throws: DeviceError.self) { try device.makeMatrix(stacking: [MatrixSource(good, rowOrder: [0, 2])]) }
-        let short = WeightTensor(name: "short", type: .f32, shape: [3, 32], bytes: good.bytes, owner: good.owner)
+        #expect(throws: DeviceError.self) {
+            try device.makeMatrix(stacking: [MatrixSource(good, rowOrder: [0, 2])])
+        }
+        let short = WeightTensor(
+            name: "short", type: .f32, shape: [3, 32], bytes: good.bytes, owner: good.owner)
         #expect(throws: DeviceError.self) { try device.makeMatrix(stacking: [MatrixSource(short)]) }
-        let ragged = WeightTensor(name: "ragged", type: .q8_0, shape: [1, 33], bytes: good.bytes, owner: good.owner)
+        let ragged = WeightTensor(
+            name: "ragged", type: .q8_0, shape: [1, 33], bytes: good.bytes, owner: good.owner)
         #expect(throws: DeviceError.self) { try device.makeTable(ragged) }
         #expect(throws: DeviceError.self) {
-            try device.makeCache(CacheShape(layers: 1, keyValueHeads: 1, headWidth: 8, blockCount: 1, blockSize: 10))
+            try device.makeCache(
+                CacheShape(layers: 1, keyValueHeads: 1, headWidth: 8, blockCount: 1, blockSize: 10))
         }
     }
 

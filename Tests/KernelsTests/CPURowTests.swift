@@ -14,21 +14,26 @@ import Testing
         try #require(values.count == exact.count)
         for (index, (value, wanted)) in zip(values, exact).enumerated() {
             try #require(
-                abs(Double(value) - wanted) <= tolerance * max(1, abs(wanted)), "[\(index)]: \(value), exactly \(wanted)")
+                abs(Double(value) - wanted) <= tolerance * max(1, abs(wanted)),
+                "[\(index)]: \(value), exactly \(wanted)")
         }
     }
 
     @Test(arguments: settings, widths)
     func normsMatch(_ setting: KernelSetting, _ width: Int) throws {
         var random = RandomNumbers(seed: UInt64(width))
-        let x = random.floats(Self.rows * width, in: -4...5), start = random.floats(Self.rows * width)
-        let weight = random.floats(width, in: 0.5...2), bias = random.floats(width)
+        let x = random.floats(Self.rows * width, in: -4...5)
+        let start = random.floats(Self.rows * width)
+        let weight = random.floats(width, in: 0.5...2)
+        let bias = random.floats(width)
         let bench = try KernelBench(setting)
         let device = bench.device
-        let w = try device.makeVector(weight), b = try device.makeVector(bias)
+        let w = try device.makeVector(weight)
+        let b = try device.makeVector(bias)
         try device.begin(.single(rows: Self.rows))
         let input = try bench.activation(x, rows: Self.rows)
-        let rms = try bench.poisoned(rows: Self.rows, width: width), layer = try bench.poisoned(rows: Self.rows, width: width)
+        let rms = try bench.poisoned(rows: Self.rows, width: width)
+        let layer = try bench.poisoned(rows: Self.rows, width: width)
         let sum = try bench.activation(start, rows: Self.rows)
         device.rmsNorm(input, weight: w, epsilon: 1e-5, into: rms)
         device.addRMSNorm(input, weight: w, epsilon: 1e-5, to: sum)
@@ -40,7 +45,8 @@ import Testing
             let variance = values.map { ($0 - mean) * ($0 - mean) }.reduce(0, +) / Double(width)
             let normed = zip(values, weight).map { $0 / (square + 1e-5).squareRoot() * Double($1) }
             try expectClose(rms[row], normed, within: 2e-6)
-            try expectClose(sum[row], (0..<width).map { normed[$0] + Double(start[row * width + $0]) }, within: 2e-6)
+            try expectClose(
+                sum[row], (0..<width).map { normed[$0] + Double(start[row * width + $0]) }, within: 2e-6)
             let centered = (0..<width).map {
                 (values[$0] - mean) / (variance + 1e-5).squareRoot() * Double(weight[$0]) + Double(bias[$0])
             }
@@ -52,7 +58,9 @@ import Testing
     @Test(arguments: settings, [2, 16, 40])
     func headNormsTouchTheirHeadsOnly(_ setting: KernelSetting, _ headWidth: Int) throws {
         var random = RandomNumbers(seed: 3)
-        let heads = 5, x = random.floats(Self.rows * heads * headWidth), weight = random.floats(headWidth)
+        let heads = 5
+        let x = random.floats(Self.rows * heads * headWidth)
+        let weight = random.floats(headWidth)
         let bench = try KernelBench(setting)
         try bench.device.begin(.single(rows: Self.rows))
         let qkv = try bench.activation(x, rows: Self.rows)
@@ -67,7 +75,8 @@ import Testing
             }
             let square = x[span].map { Double($0) * Double($0) }.reduce(0, +) / Double(headWidth)
             try expectClose(
-                result, zip(x[span], weight).map { Double($0) / (square + 1e-6).squareRoot() * Double($1) }, within: 2e-6)
+                result, zip(x[span], weight).map { Double($0) / (square + 1e-6).squareRoot() * Double($1) },
+                within: 2e-6)
         }
     }
 
@@ -83,7 +92,10 @@ import Testing
     @Test(arguments: settings, [ActivationFunction.silu, .geluTanh, .gelu, .relu])
     func activationsMatch(_ setting: KernelSetting, _ function: ActivationFunction) throws {
         // -104...104 in small steps: saturation, the seams of the approximations, and the sign of zero.
-        let inputs = (-20_000...20_000).map { Float($0) * 0.00052 } + [-104, -90, -88.5, -30, 30, 88.5, 90, 104, 0, -0.0]
+        let inputs =
+            (-20_000...20_000).map { Float($0) * 0.00052 } + [
+                -104, -90, -88.5, -30, 30, 88.5, 90, 104, 0, -0.0,
+            ]
         let bench = try KernelBench(setting)
         try bench.device.begin(.single(rows: 1))
         let x = try bench.activation(inputs, rows: 1)
@@ -91,7 +103,9 @@ import Testing
         for (input, value) in zip(inputs, x[0]) {
             let exact = Self.exact(function, Double(input))
             // Relative to x: 1 + tanh and 1 + erf cancel for negative x, in every float32 implementation.
-            try #require(abs(Double(value) - exact) <= 3e-7 * max(abs(Double(input)), 1e-30), "\(function)(\(input)) = \(value)")
+            try #require(
+                abs(Double(value) - exact) <= 3e-7 * max(abs(Double(input)), 1e-30),
+                "\(function)(\(input)) = \(value)")
         }
         let odd = try bench.activation([.nan, .infinity, 1], rows: 1)
         bench.device.activate(odd, function: function)
@@ -101,13 +115,16 @@ import Testing
     @Test(arguments: settings)
     func embeddingsAreLookedUp(_ setting: KernelSetting) throws {
         var random = RandomNumbers(seed: 4)
-        let width = 300, table = random.floats(9 * width), places = random.floats(40 * width)
+        let width = 300
+        let table = random.floats(9 * width)
+        let places = random.floats(40 * width)
         let bench = try KernelBench(setting)
         var batch = PackedBatch.single(rows: 3, start: 17)
         batch.tokens = [8, 0, 3]
         try bench.device.begin(batch)
         let x = try bench.poisoned(rows: 3, width: width)
-        bench.device.embed(try bench.device.makeTable(WeightTensor(table, shape: [9, width])), scale: 2.5, into: x)
+        bench.device.embed(
+            try bench.device.makeTable(WeightTensor(table, shape: [9, width])), scale: 2.5, into: x)
         let positions = try bench.device.makeTable(WeightTensor(places, shape: [40, width]))
         bench.device.addPositions(positions, offset: 2, to: x)
         for (row, token) in batch.tokens.enumerated() {
@@ -122,13 +139,16 @@ import Testing
     @Test(arguments: settings, [(32, 16), (32, 8), (20, 10), (6, 1)])
     func rotationMatches(_ setting: KernelSetting, _ shape: (headWidth: Int, pairs: Int)) throws {
         var random = RandomNumbers(seed: 6)
-        let rows = 4, start = 300, width = 3 * shape.headWidth
+        let rows = 4
+        let start = 300
+        let width = 3 * shape.headWidth
         let qkv = random.floats(rows * width)
         let frequencies = (0..<shape.pairs).map { pow(0.01, Float($0) / Float(shape.pairs)) }
         let bench = try KernelBench(setting)
         let cache = try bench.device.makeCache(
             CacheShape(layers: 1, keyValueHeads: 1, headWidth: shape.headWidth, blockCount: 20))
-        let rotation = try bench.device.makeRotation(inverseFrequencies: frequencies, scale: 1.25, maxPositions: 310)
+        let rotation = try bench.device.makeRotation(
+            inverseFrequencies: frequencies, scale: 1.25, maxPositions: 310)
         try bench.device.begin(.single(rows: rows, start: start))
         let x = try bench.activation(qkv, rows: rows)
         bench.device.rotateAndStore(x, rotation: rotation, cache: cache, layer: 0)
@@ -137,7 +157,8 @@ import Testing
             for head in 0..<2 {
                 for pair in 0..<shape.pairs {
                     let angle = Double(Float(start + row) * frequencies[pair])
-                    let i = head * shape.headWidth + pair, j = i + shape.pairs
+                    let i = head * shape.headWidth + pair
+                    let j = i + shape.pairs
                     (exact[i], exact[j]) = (
                         1.25 * (exact[i] * cos(angle) - exact[j] * sin(angle)),
                         1.25 * (exact[j] * cos(angle) + exact[i] * sin(angle))

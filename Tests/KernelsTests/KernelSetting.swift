@@ -40,7 +40,8 @@ extension WeightTensor {
     /// A float32 tensor of its own memory.
     init(_ values: [Float], shape: [Int], name: String = "test") {
         let owner = TensorBytes(values)
-        self.init(name: name, type: .f32, shape: shape, bytes: UnsafeRawBufferPointer(owner.buffer), owner: owner)
+        self.init(
+            name: name, type: .f32, shape: shape, bytes: UnsafeRawBufferPointer(owner.buffer), owner: owner)
     }
 }
 

@@ -35,11 +35,14 @@ import Testing
                 let above = row.indices.filter { row[$0] >= threshold }.map(Int32.init)
                 #expect(mr_count_at_least(set.kernel, row, Int64(count), threshold) == Int64(above.count))
                 var found = [Int32](repeating: -1, count: above.count + 1)
-                let all = mr_indices_at_least(set.kernel, row, Int64(count), threshold, &found, Int64(above.count))
+                let all = mr_indices_at_least(
+                    set.kernel, row, Int64(count), threshold, &found, Int64(above.count))
                 #expect(all == Int64(above.count) && found == above + [-1], "room is not exceeded")
                 if above.count > 1 {
                     var some = [Int32](repeating: -1, count: 2)
-                    #expect(mr_indices_at_least(set.kernel, row, Int64(count), threshold, &some, 1) == Int64(above.count))
+                    #expect(
+                        mr_indices_at_least(set.kernel, row, Int64(count), threshold, &some, 1)
+                            == Int64(above.count))
                     #expect(some == [above[0], -1])
                 }
             }
@@ -54,7 +57,9 @@ import Testing
             let most = row.map(Double.init).max() ?? -.infinity
             let exact = most + log(row.map { exp(Double($0) - most) }.reduce(0, +))
             let value = mr_log_sum_exp(set.kernel, row, Int64(count))
-            #expect(value == exact || abs(value - exact) <= 2e-7 * max(1, abs(exact)), "\(value), exactly \(exact)")
+            #expect(
+                value == exact || abs(value - exact) <= 2e-7 * max(1, abs(exact)),
+                "\(value), exactly \(exact)")
         }
     }
 

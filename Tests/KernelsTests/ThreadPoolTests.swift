@@ -16,15 +16,20 @@ import Testing
     func everyItemRunsOnce(_ threads: Int) throws {
         let device = try CPUDevice(threads: threads)
         for (round, (count, grain)) in [(1, 1), (5, 2), (1000, 7), (3, 100), (64, 1), (0, 1)].enumerated() {
-            for _ in 0..<200 {
+            for _ in 0..<40 {
                 let tally = Tally(count)
                 let context = Unmanaged.passUnretained(tally).toOpaque()
-                mr_engine_parallel(device.engine, Int32(count), Int32(grain), { context, begin, end, _ in
-                    guard let context else { return }
-                    let tally = Unmanaged<Tally>.fromOpaque(context).takeUnretainedValue()
-                    for item in begin..<end { tally.times[Int(item)].value.wrappingAdd(1, ordering: .relaxed) }
-                }, context)
-                try #require(tally.times.allSatisfy { $0.value.load(ordering: .relaxed) == 1 }, "round \(round)")
+                mr_engine_parallel(
+                    device.engine, Int32(count), Int32(grain),
+                    { context, begin, end, _ in
+                        guard let context else { return }
+                        let tally = Unmanaged<Tally>.fromOpaque(context).takeUnretainedValue()
+                        for item in begin..<end {
+                            tally.times[Int(item)].value.wrappingAdd(1, ordering: .relaxed)
+                        }
+                    }, context)
+                try #require(
+                    tally.times.allSatisfy { $0.value.load(ordering: .relaxed) == 1 }, "round \(round)")
             }
         }
     }

@@ -44,7 +44,9 @@ final class BenchRunner {
         norm = try device.makeVector([Float](repeating: 1, count: shape.hidden))
         table = try device.makeTable(KernelBench.tensor(1000, shape.hidden))
         rotation = try device.makeRotation(
-            inverseFrequencies: (0..<shape.headWidth / 2).map { pow(1e-4, Float($0) / Float(shape.headWidth / 2)) },
+            inverseFrequencies: (0..<shape.headWidth / 2).map {
+                pow(1e-4, Float($0) / Float(shape.headWidth / 2))
+            },
             scale: 1, maxPositions: 2048)
         cache = try device.makeCache(
             CacheShape(

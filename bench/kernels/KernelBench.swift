@@ -31,7 +31,8 @@ struct KernelBench {
 
     static func tensor(_ rows: Int, _ columns: Int) -> WeightTensor {
         WeightTensor(
-            name: "random", type: .f32, shape: [rows, columns], bytes: RandomBytes.shared.bytes(rows * columns * 4),
+            name: "random", type: .f32, shape: [rows, columns],
+            bytes: RandomBytes.shared.bytes(rows * columns * 4),
             owner: RandomBytes.shared)
     }
 
@@ -43,31 +44,39 @@ struct KernelBench {
                 let y = try device.makeActivation(maxRows: rows, width: outputs)
                 try device.begin(batch(sequences: rows, chunk: 1, start: 0))
                 let times = max(1, 200_000_000 / (rows * inputs * outputs))
-                let seconds = best(device) { for _ in 0..<times { device.linear(x, matrix, bias: nil, accumulate: false, into: y) } }
+                let seconds = best(device) {
+                    for _ in 0..<times { device.linear(x, matrix, bias: nil, accumulate: false, into: y) }
+                }
                 let flops = 2 * Double(rows * inputs * outputs * times) / seconds
-                print("linear \(rows) x \(inputs) x \(outputs): \(format(flops / 1e9)) GFLOP/s, "
-                    + "\(format(seconds / Double(times) * 1e6)) us")
+                print(
+                    "linear \(rows) x \(inputs) x \(outputs): \(format(flops / 1e9)) GFLOP/s, "
+                        + "\(format(seconds / Double(times) * 1e6)) us")
             }
         }
     }
 
     static func attention(_ device: CPUDevice) throws {
         for (name, heads, kvHeads, width) in [("SmolLM2 135M", 9, 3, 64), ("Gemma 3 270M", 4, 1, 256)] {
-            for (sequences, chunk, start) in [(200, 1, 100), (1, 1, 2000), (7, 72, 0), (1, 512, 0), (1, 512, 1536)] {
-                let rows = sequences * chunk, blocks = sequences * ((start + chunk + 15) / 16)
+            for (sequences, chunk, start) in [
+                (200, 1, 100), (1, 1, 2000), (7, 72, 0), (1, 512, 0), (1, 512, 1536),
+            ] {
+                let rows = sequences * chunk
+                let blocks = sequences * ((start + chunk + 15) / 16)
                 let cache = try device.makeCache(
                     CacheShape(layers: 1, keyValueHeads: kvHeads, headWidth: width, blockCount: blocks))
                 let qkv = try device.makeActivation(maxRows: rows, width: (heads + 2 * kvHeads) * width)
                 let y = try device.makeActivation(maxRows: rows, width: heads * width)
                 try device.begin(batch(sequences: sequences, chunk: chunk, start: start))
                 let shape = AttentionShape(
-                    queryHeads: heads, keyValueHeads: kvHeads, headWidth: width, scale: 1 / Float(width).squareRoot())
+                    queryHeads: heads, keyValueHeads: kvHeads, headWidth: width,
+                    scale: 1 / Float(width).squareRoot())
                 let store = best(device) { device.rotateAndStore(qkv, rotation: nil, cache: cache, layer: 0) }
                 let seconds = best(device) { device.attention(qkv, cache: cache, layer: 0, shape, into: y) }
                 let positions = Double(sequences) * (Double(chunk * start) + Double(chunk * (chunk + 1)) / 2)
                 let flops = positions * Double(4 * heads * width)
-                print("attention \(name) \(sequences) x \(chunk) at \(start): \(format(flops / seconds / 1e9)) GFLOP/s, "
-                    + "\(format(seconds * 1e6)) us; store \(format(store * 1e6)) us")
+                print(
+                    "attention \(name) \(sequences) x \(chunk) at \(start): \(format(flops / seconds / 1e9)) GFLOP/s, "
+                        + "\(format(seconds * 1e6)) us; store \(format(store * 1e6)) us")
             }
         }
     }
@@ -75,7 +84,9 @@ struct KernelBench {
     static func format(_ value: Double) -> String { String(format: "%.1f", value) }
 
     /// `sequences` runs of `chunk` rows at positions from `start`, each in `blocks` blocks of its own (nil: just enough).
-    static func batch(sequences: Int, chunk: Int, start: Int, blocks: Int? = nil, from firstBlock: Int = 0) -> PackedBatch {
+    static func batch(sequences: Int, chunk: Int, start: Int, blocks: Int? = nil, from firstBlock: Int = 0)
+        -> PackedBatch
+    {
         var batch = PackedBatch()
         let blocks = blocks ?? (start + chunk + 15) / 16
         for sequence in 0..<sequences {
@@ -86,7 +97,8 @@ struct KernelBench {
             for position in start..<start + chunk {
                 batch.tokens.append(Int32(position % 100))
                 batch.positions.append(Int32(position))
-                batch.slots.append(Int32((firstBlock + sequence * blocks + position / 16) * 16 + position % 16))
+                batch.slots.append(
+                    Int32((firstBlock + sequence * blocks + position / 16) * 16 + position % 16))
             }
             batch.logitRows.append(Int32(first + chunk - 1))
         }
@@ -109,5 +121,7 @@ final class RandomBytes: @unchecked Sendable {
         }
     }
 
-    func bytes(_ count: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(floats)[..<count]) }
+    func bytes(_ count: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(floats)[..<count])
+    }
 }

@@ -7,7 +7,8 @@ struct Seconds {
     var processor = 0.0
 
     static var now: Seconds {
-        var wall = timespec(), processor = timespec()
+        var wall = timespec()
+        var processor = timespec()
         clock_gettime(CLOCK_MONOTONIC, &wall)
         clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &processor)
         return Seconds(
