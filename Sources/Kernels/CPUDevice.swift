@@ -19,7 +19,8 @@ package final class CPUDevice: Device {
     /// What the last `logits` returned.
     var logitsMemory: CPUMemory?
 
-    /// `computeType` nil: the faster one, see `fasterComputeType`. `threads` nil: one for each CPU the process may run on. `instructionSet` nil: what `MILLRACE_ISA` names, else the best.
+    /// `computeType` nil: the faster one, see `fasterComputeType`. `threads` nil: one for each CPU the process may
+    /// run on. `instructionSet` nil: what `MILLRACE_ISA` names, else the best.
     /// Throws `DeviceError` where a setting cannot be met or threads cannot be had.
     package init(
         computeType: ComputeType? = nil, threads: Int? = nil,
@@ -43,8 +44,9 @@ package final class CPUDevice: Device {
     deinit { mr_engine_destroy(engine) }
 
     /// bfloat16 wherever there are vector kernels. Where the CPU multiplies it, it is twice as fast. Where it is
-    /// widened to float32 in registers, it costs a tenth at 64 rows and more (98 of 110 GFLOP/s a core on AVX-512, 90 of
-    /// 99 on AVX2), gains half to double at 16 rows and fewer, where memory is the limit, and halves weights and cache.
+    /// widened to float32 in registers, it costs a tenth at 64 rows and more (98 of 110 GFLOP/s a core on AVX-512,
+    /// 90 of 99 on AVX2), gains half to double at 16 rows and fewer, where memory is the limit, and halves weights
+    /// and cache.
     package static func fasterComputeType(on set: CPUFeatures.InstructionSet) -> ComputeType {
         set == .scalar ? .float32 : .bfloat16
     }

@@ -58,7 +58,7 @@ import Testing
             layers: 2, keyValueHeads: test.keyValueHeads, headWidth: test.headWidth, blockCount: blockCount,
             blockSize: plan.blockSize)
         let cache = try bench.device.makeCache(shape)
-        // Every slot starts as NaN, as a freed block of a broken sequence may leave it; padding is never read as such.
+        // Every slot starts as NaN, as a freed block of a broken sequence may leave it.
         cache.poison(headsOf: 0..<blockCount, device: bench.device)
         let tables = qkv.indices.map { sequence in
             (0..<perSequence).map { index in

@@ -75,7 +75,8 @@ struct KernelBench {
                 let positions = Double(sequences) * (Double(chunk * start) + Double(chunk * (chunk + 1)) / 2)
                 let flops = positions * Double(4 * heads * width)
                 print(
-                    "attention \(name) \(sequences) x \(chunk) at \(start): \(format(flops / seconds / 1e9)) GFLOP/s, "
+                    "attention \(name) \(sequences) x \(chunk) at \(start): "
+                        + "\(format(flops / seconds / 1e9)) GFLOP/s, "
                         + "\(format(seconds * 1e6)) us; store \(format(store * 1e6)) us")
             }
         }
@@ -83,7 +84,8 @@ struct KernelBench {
 
     static func format(_ value: Double) -> String { String(format: "%.1f", value) }
 
-    /// `sequences` runs of `chunk` rows at positions from `start`, each in `blocks` blocks of its own (nil: just enough).
+    /// `sequences` runs of `chunk` rows at positions from `start`, each in `blocks` blocks of its own (nil: just
+    /// enough) from `firstBlock`.
     static func batch(sequences: Int, chunk: Int, start: Int, blocks: Int? = nil, from firstBlock: Int = 0)
         -> PackedBatch
     {

@@ -42,7 +42,8 @@ void mr_poison_blocks(const mr_engine *engine, const mr_cache *cache, int32_t fi
     size_t head_bytes = 2 * mr_span_half_bytes(engine->bf16, cache->head_width);
     size_t per_block = (size_t)(cache->block_size / MR_SPAN) * (size_t)cache->kv_heads;
     for (int32_t layer = 0; layer < cache->layers; layer++) {
-        char *blocks = (char *)cache->data + (size_t)layer * mr_layer_spans(cache) * mr_span_bytes(engine->bf16, cache);
+        char *blocks = (char *)cache->data +
+                       (size_t)layer * mr_layer_spans(cache) * mr_span_bytes(engine->bf16, cache);
         for (size_t head = (size_t)first * per_block; head < (size_t)(first + count) * per_block; head++) {
             for (int32_t at = 0; at < MR_SPAN; at++) {
                 mr_store_head(engine, cache->head_width, blocks + head * head_bytes, at, nan, nan);
@@ -54,7 +55,7 @@ void mr_poison_blocks(const mr_engine *engine, const mr_cache *cache, int32_t fi
 typedef struct {
     const mr_engine *engine;
     mr_rows x;
-    int32_t heads;  // of queries
+    int32_t heads; // of queries
     const mr_rotation *rotation;
     const mr_cache *cache;
     int32_t layer;
@@ -75,7 +76,8 @@ static void rotate_and_store_rows(void *context, int32_t begin, int32_t end, int
         size_t angle = (size_t)engine->batch.positions[r] * (size_t)rotation->pairs;
         for (int32_t h = 0; h < rotated && rotation->pairs > 0; h++) {
             engine->kernels.rotate(
-                heads + h * cache->head_width, rotation->cosines + angle, rotation->sines + angle, rotation->pairs);
+                heads + h * cache->head_width, rotation->cosines + angle, rotation->sines + angle,
+                rotation->pairs);
         }
         int32_t slot = engine->batch.slots[r];
         char *span = layer + (size_t)(slot / MR_SPAN) * span_bytes;
@@ -93,7 +95,14 @@ static void rotate_and_store_rows(void *context, int32_t begin, int32_t end, int
 void mr_rotate_and_store(
     mr_engine *engine, mr_rows qkv, int32_t query_heads, const mr_rotation *rotation, const mr_cache *cache,
     int32_t layer) {
-    store_job job = {.engine = engine, .x = qkv, .heads = query_heads, .rotation = rotation, .cache = cache, .layer = layer};
+    store_job job = {
+        .engine = engine,
+        .x = qkv,
+        .heads = query_heads,
+        .rotation = rotation,
+        .cache = cache,
+        .layer = layer};
     int32_t rows = engine->batch.rows;
-    mr_pool_run(engine->pool, rows, rows / (4 * mr_pool_threads(engine->pool)) + 1, rotate_and_store_rows, &job);
+    mr_pool_run(
+        engine->pool, rows, rows / (4 * mr_pool_threads(engine->pool)) + 1, rotate_and_store_rows, &job);
 }

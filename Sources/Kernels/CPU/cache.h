@@ -1,12 +1,13 @@
 // How one kv head of one span (16 positions) lies in the KV cache.
 //
 // W is the head width rounded up to 16; the padding is zero and never written.
-//   bfloat16:  keys [W / 2][16 positions][2 dimensions], then values [W / 64][8 position pairs][64][2 positions]
-//   float32:   keys [W][16 positions],                   then values [W / 64][16 positions][64]
+//   bfloat16:  keys [W / 2][16 positions][2 dimensions], then values [W / 64][8 position pairs][64][2
+//   positions] float32:   keys [W][16 positions],                   then values [W / 64][16 positions][64]
 // So one vector of 16 lanes holds one dimension (pair) of the keys of a whole span, which gives the span's 16
-// scores without a horizontal sum, and values of one position (pair) in 16 dimensions, which accumulate the output
-// without one. Values come in slabs of 64 dimensions (the last may be narrower), as many as one pass over the
-// positions sums up, so that every pass reads memory in order. The bfloat16 layouts are those of two-element dot product instructions.
+// scores without a horizontal sum, and values of one position (pair) in 16 dimensions, which accumulate the
+// output without one. Values come in slabs of 64 dimensions (the last may be narrower), as many as one pass
+// over the positions sums up, so that every pass reads memory in order. The bfloat16 layouts are those of
+// two-element dot product instructions.
 #pragma once
 #include "engine.h"
 
@@ -47,7 +48,7 @@ static inline const char *mr_tile_span(const mr_attention_tile *tile, int32_t in
     return tile->head + span * tile->span_bytes;
 }
 
-// Writes one head's key and value (`width` float32 each) of one position. Of a pair of positions that share words,
-// only this one's half is written, so that threads may store neighbours at once.
+// Writes one head's key and value (`width` float32 each) of one position. Of a pair of positions that share
+// words, only this one's half is written, so that threads may store neighbours at once.
 void mr_store_head(
     const mr_engine *engine, int32_t width, char *head, int32_t at, const float *key, const float *value);

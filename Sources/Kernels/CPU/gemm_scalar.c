@@ -11,8 +11,8 @@ static void to_bf16(const float *x, int32_t count, uint16_t *target) {
     if (count % 2 != 0) target[count] = 0;
 }
 
-static void tile_f32(
-    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
+static void
+tile_f32(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
     const float *w = panel;
     for (int32_t r = 0; r < rows; r++) {
         const float *x = (const float *)((const char *)a + (size_t)r * a_bytes);
@@ -24,8 +24,8 @@ static void tile_f32(
     }
 }
 
-static void tile_bf16(
-    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
+static void
+tile_bf16(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
     const uint16_t *w = panel;
     for (int32_t r = 0; r < rows; r++) {
         const float *x = (const float *)((const char *)a + (size_t)r * a_bytes);
@@ -41,7 +41,8 @@ static void tile_bf16(
     }
 }
 
-static void finish(const float *tile, int32_t rows, int32_t width, const mr_finish *how, float *y, ptrdiff_t stride) {
+static void
+finish(const float *tile, int32_t rows, int32_t width, const mr_finish *how, float *y, ptrdiff_t stride) {
     for (int32_t r = 0; r < rows; r++, tile += MR_PANEL, y += stride) {
         for (int32_t n = 0; n < width; n++) {
             float value = tile[n];
@@ -54,8 +55,8 @@ static void finish(const float *tile, int32_t rows, int32_t width, const mr_fini
 }
 
 static void gate(
-    const float *gate, const float *up, int32_t rows, int32_t width, const float *gate_bias, const float *up_bias,
-    mr_function function, float *y, ptrdiff_t stride) {
+    const float *gate, const float *up, int32_t rows, int32_t width, const float *gate_bias,
+    const float *up_bias, mr_function function, float *y, ptrdiff_t stride) {
     for (int32_t r = 0; r < rows; r++, gate += MR_PANEL, up += MR_PANEL, y += stride) {
         for (int32_t n = 0; n < width; n++) {
             float g = gate_bias == NULL ? gate[n] : gate[n] + gate_bias[n];
