@@ -66,11 +66,19 @@ let package = Package(
         .executableTarget(
             name: "FuzzCheckpoint", dependencies: ["Models", "JSON"], path: "Tests/FuzzCheckpoint",
             swiftSettings: strict),
+        // Killed at random moments by JobQueueTests.
+        .executableTarget(
+            name: "QueueCrashProbe", dependencies: ["JobQueue"], path: "Tests/QueueCrashProbe",
+            swiftSettings: strict),
+
         .testTarget(name: "TidyTests", swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: strict),
+        .testTarget(
+            name: "JobQueueTests", dependencies: ["JobQueue", "QueueCrashProbe"], swiftSettings: strict),
+        .testTarget(name: "Conformance", dependencies: ["JobQueue"], swiftSettings: strict),
         .testTarget(
             name: "WorkerTests",
             dependencies: ["Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON"],
@@ -78,6 +86,7 @@ let package = Package(
         .testTarget(
             name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],
             swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["Millrace", "JSON"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17,

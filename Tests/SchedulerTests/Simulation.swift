@@ -10,7 +10,7 @@ struct SimulationFailure: Error, CustomStringConvertible {
 /// be computed only if all the slots that it attends to hold exactly its sequence's prefixes, and the next token is a
 /// function of what was found there: so wrong, stale, overwritten or foreign K/V show as a failure, and what a sequence
 /// generates must equal what it would have alone.
-struct Simulation {
+final class Simulation {
     /// One sequence as the outside knows it.
     final class Subject {
         let id: SequenceID
@@ -67,6 +67,8 @@ struct Simulation {
     /// What each slot of the cache holds; 0: nothing of use.
     var cache: [UInt64]
     var plan = StepPlan()
+    /// The sequences of the plan's entries.
+    var planned: [Subject] = []
     var step = 0
     var nextID: UInt64 = 1
     var arrivals = 0
@@ -99,7 +101,7 @@ struct Simulation {
     }
 
     /// `steps` steps with arrivals, then as many as it takes to finish everything.
-    mutating func run(steps: Int) throws {
+    func run(steps: Int) throws {
         while step < steps {
             try arrive()
             try cancelSome()
@@ -112,7 +114,7 @@ struct Simulation {
 
     // MARK: Arrivals and departures
 
-    private mutating func arrive() throws {
+    private func arrive() throws {
         while live.count < setup.maxLive && random.chance(setup.arrivalsPerMille) {
             let new = drawSequence()
             let before = scheduler.statistics
@@ -132,7 +134,7 @@ struct Simulation {
     /// Every step computes a row at least of the sequence that ranks highest, and a sequence starts over only so often: so all
     /// that are there now leave within the sum of their tokens, times how often they start over. Later ones may come first,
     /// but a tenant has its turn among tenants, and a class at least once in so many admissions.
-    private func setDeadline(_ id: SequenceID) {
+    func setDeadline(_ id: SequenceID) {
         guard setup.abandonsPerMille == 0 else { return }
         var tokens = 10
         for subject in live.values { tokens += subject.new.prompt.count + subject.new.maxNewTokens }
@@ -142,7 +144,7 @@ struct Simulation {
             step + tokens * (setup.limits.seniorAfterPreemptions + 2) * setup.tenants * turns
     }
 
-    private mutating func drawSequence() -> NewSequence {
+    private func drawSequence() -> NewSequence {
         var id = SequenceID(nextID)
         nextID += 1
         if random.chance(5), let other = live.keys.min() { id = SequenceID(other) }
@@ -161,7 +163,7 @@ struct Simulation {
             needsPromptLogits: random.chance(setup.promptLogitsPerMille))
     }
 
-    private func checkRefusal(_ new: NewSequence, _ error: AdmissionError) throws {
+    func checkRefusal(_ new: NewSequence, _ error: AdmissionError) throws {
         let length = new.prompt.count + new.maxNewTokens
         let isRight =
             switch error {
@@ -175,7 +177,7 @@ struct Simulation {
         try require(isRight, "\(new) is refused: \(error)")
     }
 
-    mutating func cancelSome() throws {
+    func cancelSome() throws {
         guard random.chance(setup.cancelsPerMille), let id = live.keys.min(by: { Self.mix($0) < Self.mix($1) }),
             let subject = live[id]
         else { return }
@@ -185,7 +187,7 @@ struct Simulation {
     }
 
     /// A sequence has left with `result`, which must be what it would have generated alone.
-    mutating func settle(_ result: FinishedSequence?, _ subject: Subject) throws {
+    func settle(_ result: FinishedSequence?, _ subject: Subject) throws {
         guard let result else { throw SimulationFailure(description: "\(subject.id) is lost") }
         live[subject.id.rawValue] = nil
         finishedCount += 1

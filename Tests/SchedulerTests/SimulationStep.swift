@@ -2,11 +2,11 @@ import Scheduler
 
 /// A step of the simulation: what the scheduler plans is checked from outside, computed on the model cache, committed.
 extension Simulation {
-    mutating func advance() throws {
+    func advance() throws {
         let before = scheduler.statistics
         let needed = blocksNeeded()
         scheduler.schedule(into: &plan)
-        try scheduler.checkIntegrity()
+        try checkIntegrity()
         try checkPreemptions(needed: needed, available: before.blocksFree + before.blocksCached)
         try require(plan.isEmpty == live.isEmpty, "a step is empty with \(live.count) sequences there")
         if !plan.isEmpty {
@@ -15,9 +15,10 @@ extension Simulation {
             try checkNothingIdle()
             let sampled = try compute()
             try cancelSome()
+            try reuseSomeID(sampled)
             if random.chance(setup.abandonsPerMille) { abandon() } else { try commit(sampled) }
         }
-        try scheduler.checkIntegrity()
+        try checkIntegrity()
         let statistics = scheduler.statistics
         let runningCount = live.values.count(where: \.isRunning)
         try require(
@@ -28,6 +29,14 @@ extension Simulation {
             "blocks are lost")
         try require(runningCount > 0 || statistics.blocksUsed == 0, "blocks are used by nobody")
         for subject in live.values { try require(step <= subject.deadline, "\(subject.id) starves") }
+    }
+
+    private func checkIntegrity() throws {
+        do {
+            try scheduler.checkIntegrity()
+        } catch {
+            try require(false, "\(error)")
+        }
     }
 
     /// Blocks that running sequences have outgrown their tables by.
@@ -58,11 +67,12 @@ extension Simulation {
         }
     }
 
-    private mutating func checkEntries() throws {
+    private func checkEntries() throws {
         try require(plan.rowCount <= setup.limits.tokenBudget, "\(plan.rowCount) rows exceed the budget")
         try require(plan.entries.count <= setup.limits.maxSequences, "\(plan.entries.count) sequences run")
         try require(
             plan.positions.count == plan.rowCount && plan.slots.count == plan.rowCount, "rows are laid out unevenly")
+        planned.removeAll(keepingCapacity: true)
         var (row, block, logit) = (0, 0, 0)
         var stage = 0
         var seen: Set<SequenceID> = []
@@ -80,6 +90,7 @@ extension Simulation {
             stage = kind
             if kind == 2 { try admit(subject, entry) }
             try check(entry, subject, isAdmitted: kind == 2)
+            planned.append(subject)
         }
         try require(
             row == plan.rowCount && block == plan.blockTables.count && logit == plan.logitRows.count,
@@ -89,9 +100,14 @@ extension Simulation {
         }
     }
 
-    private mutating func admit(_ subject: Subject, _ entry: StepPlan.Entry) throws {
+    private func admit(_ subject: Subject, _ entry: StepPlan.Entry) throws {
         try require(plan.preempted.isEmpty, "\(subject.id) is admitted in a step that preempts")
         try require(entry.start % setup.limits.blockSize == 0, "\(subject.id) starts within a block")
+        for other in live.values where !other.isRunning && other.admission < subject.admission {
+            try require(
+                other.rank(setup.limits).0 != subject.rank(setup.limits).0,
+                "\(subject.id) is admitted before \(other.id), which was preempted and came first")
+        }
         subject.isRunning = true
         subject.computed = entry.start
         admissions += 1
@@ -150,21 +166,20 @@ extension Simulation {
     }
 
     /// The forward pass: writes each row's slot, then attends. Returns what is sampled.
-    private mutating func compute() throws -> [SampledToken] {
+    private func compute() throws -> [SampledToken] {
         if !setup.limits.sharesWithinStep {
-            for entry in plan.entries { try attend(entry, upTo: entry.start) }
+            for (entry, subject) in zip(plan.entries, planned) { try attend(entry, subject, upTo: entry.start) }
         }
         var written: Set<Int32> = []
-        for entry in plan.entries {
-            guard let subject = live[entry.id.rawValue] else { continue }
+        for (entry, subject) in zip(plan.entries, planned) {
             for row in entry.rows {
                 cache[Int(plan.slots[row])] = subject.prefixes[Int(plan.positions[row])]
                 try require(written.insert(plan.slots[row]).inserted, "slot \(plan.slots[row]) is written twice")
             }
         }
         var sampled: [SampledToken] = []
-        for entry in plan.entries {
-            try attend(entry, upTo: entry.start + entry.rows.count)
+        for (entry, subject) in zip(plan.entries, planned) {
+            try attend(entry, subject, upTo: entry.start + entry.rows.count)
             guard entry.samples else { continue }
             let token = nextToken(after: cache[Int(plan.slots[entry.rows.upperBound - 1])])
             sampled.append(SampledToken(entry.id, token))
@@ -173,8 +188,7 @@ extension Simulation {
     }
 
     /// All that the entry's rows attend to before `end` holds this sequence's own prefixes.
-    private func attend(_ entry: StepPlan.Entry, upTo end: Int) throws {
-        guard let subject = live[entry.id.rawValue] else { return }
+    private func attend(_ entry: StepPlan.Entry, _ subject: Subject, upTo end: Int) throws {
         let size = setup.limits.blockSize
         for position in 0..<end {
             let block = Int(plan.blockTables[entry.blocks.lowerBound + position / size])
@@ -184,17 +198,32 @@ extension Simulation {
         }
     }
 
-    private mutating func commit(_ sampled: [SampledToken]) throws {
-        for entry in plan.entries {
-            guard let subject = live[entry.id.rawValue] else { continue }
+    /// The name of a sequence that left while its step was computed is given to another, which has no part in the step.
+    private func reuseSomeID(_ sampled: [SampledToken]) throws {
+        guard random.chance(setup.cancelsPerMille), let id = sampled.last?.id, let old = live[id.rawValue] else { return }
+        try settle(scheduler.cancel(id), old)
+        var new = old.new
+        new.prompt.reverse()
+        do throws(AdmissionError) {
+            try scheduler.add(new)
+        } catch {
+            return try checkRefusal(new, error)
+        }
+        arrivals += 1
+        live[id.rawValue] = Subject(new, arrival: step, number: arrivals)
+        setDeadline(id)
+    }
+
+    private func commit(_ sampled: [SampledToken]) throws {
+        for (entry, subject) in zip(plan.entries, planned) {
             subject.computed += entry.rows.count
             subject.delivered = max(subject.delivered, min(subject.computed, subject.new.prompt.count))
         }
         // The caller sees the stop tokens, before or after it commits.
         var stopped: [Subject] = []
         var ended: Set<SequenceID> = []
-        for sample in sampled {
-            guard let subject = live[sample.id.rawValue] else { continue }
+        let sampling = zip(plan.entries, planned).filter { $0.0.samples }.map(\.1)
+        for (sample, subject) in zip(sampled, sampling) where live[sample.id.rawValue] === subject {
             subject.tokens.append(sample.token)
             subject.extend()
             subject.isDecoding = true
@@ -221,12 +250,12 @@ extension Simulation {
     }
 
     /// The step fails; what it wrote is of no use.
-    private mutating func abandon() {
+    private func abandon() {
         for slot in plan.slots { cache[Int(slot)] = 0 }
         scheduler.abandon()
-        for entry in plan.entries {
-            live[entry.id.rawValue]?.isRunning = false
-            live[entry.id.rawValue]?.isDecoding = false
+        for subject in planned {
+            subject.isRunning = false
+            subject.isDecoding = false
         }
     }
 }

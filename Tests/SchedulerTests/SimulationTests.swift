@@ -15,7 +15,7 @@ import Testing
         var (runs, steps, finished, preemptions, hits) = (0, 0, 0, 0, 0)
         var tightest = 0.0
         for run in stride(from: shard, to: Self.runs, by: Self.shards) {
-            var simulation = Simulation(try SimulationSetup(seed: UInt64(run)))
+            let simulation = Simulation(try SimulationSetup(seed: UInt64(run)))
             try simulation.run(steps: 1000)
             let counts = simulation.scheduler.statistics.counts
             runs += 1
