@@ -1,6 +1,7 @@
 import CKernels
 
-/// Vectorised scans of one row of scores, for sampling. Each visits the row in one fixed order, whatever runs beside it.
+/// Vectorised scans of one row of scores, for sampling. Each visits the row in one fixed order, whatever runs
+/// beside it.
 package enum RowOperations {
     /// The instruction set in use: `MILLRACE_ISA` where it names a usable one, else the best.
     static let instructionSet = ((try? CPUFeatures.chosen()) ?? CPUFeatures.best).kernel
