@@ -72,6 +72,13 @@ let package = Package(
             swiftSettings: strict),
 
         .testTarget(name: "TidyTests", swiftSettings: strict),
+        // Runs a batch with a worker that echoes, for SubmitterTests to kill at random moments.
+        .executableTarget(
+            name: "EchoRun", dependencies: ["Submitter", "JobQueue", "JSON"], path: "Tests/EchoRun",
+            swiftSettings: strict),
+        .testTarget(
+            name: "SubmitterTests", dependencies: ["Submitter", "JobQueue", "JSON", "EchoRun"],
+            swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),

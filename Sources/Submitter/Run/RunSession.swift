@@ -11,8 +11,7 @@ package struct RunSession: Sendable {
     /// Leases and settles the batch's requests. Returns `.finished` when the batch is terminal and `.stopped` when told
     /// to stop before; throws when it cannot work at all. Cancelled when results cannot be written any more.
     package typealias Work = @Sendable (any JobQueue, BatchID) async throws -> WorkEnd
-    /// Opens the store at a path, making it if it is not there. Leases in it are of dead processes: the run's folder is
-    /// locked.
+    /// Opens the store at a path, making it if it is not there.
     package typealias OpenQueue = @Sendable (_ path: String) async throws -> any JobQueue
 
     private let configuration: RunConfiguration
@@ -23,6 +22,7 @@ package struct RunSession: Sendable {
     static let pageRecords = 500
     private static let chunkRequests = 500
     private static let chunkBytes = 4 << 20
+    private static let longerThanAnyLeaseMs: Int64 = 366 * 86_400_000
 
     package init(_ configuration: RunConfiguration, clock: RunClock, openQueue: @escaping OpenQueue) {
         self.configuration = configuration
@@ -67,10 +67,16 @@ package struct RunSession: Sendable {
         if !configuration.restarts {
             try place.refuseOverwriting(by: earlier, ownsOutput: configuration.stateFolder == nil)
         }
-        let isResumed = earlier != nil
         let batch: BatchID
-        if let earlier { batch = earlier } else { batch = try await submit(input, identity, queue) }
-
+        if let earlier {
+            batch = earlier
+            // The folder is this process's alone, so whoever has leases is dead. Nothing else is due that late: a
+            // run's batch has no window.
+            _ = try await queue.recover(at: clock.now() + Self.longerThanAnyLeaseMs)
+        } else {
+            batch = try await submit(input, identity, queue)
+        }
+        let isResumed = earlier != nil
         let start = try await queue.status(batch)
         let stored = RunIdentity(of: start)
         let file = try ResultFile(place, batch: batch, inputName: stored.displayedInput)
