@@ -151,7 +151,7 @@ package struct AttentionShape: Sendable {
 }
 
 /// Softmax over all experts' router scores, the best `chosen`, renormalised to sum 1 where `renormalise`.
-package struct MixtureShape: Sendable {
+package struct MixtureShape: Sendable, Equatable {
     package var experts: Int
     package var chosen: Int
     package var renormalise: Bool

@@ -4,7 +4,7 @@ import CKernels
 /// beside it.
 package enum RowOperations {
     /// The instruction set in use: `MILLRACE_ISA` where it names a usable one, else the best.
-    private static let instructionSet = ((try? CPUFeatures.chosen()) ?? CPUFeatures.best).kernel
+    static let instructionSet = ((try? CPUFeatures.chosen()) ?? CPUFeatures.best).kernel
 
     /// First index of the largest value. NaN never wins; nil when there is no value but NaN.
     package static func argmax(_ row: UnsafeBufferPointer<Float>) -> Int? {
@@ -20,6 +20,13 @@ package enum RowOperations {
     /// log(sum(exp(row))), good to about 1e-7; -infinity for rows without a finite value, NaN where there is one.
     package static func logSumExp(_ row: UnsafeBufferPointer<Float>) -> Double {
         mr_log_sum_exp(instructionSet, row.baseAddress, Int64(row.count))
+    }
+
+    /// sum(exp((row - maximum) * scale)), good to about 1e-7, for a finite `maximum` that no value exceeds.
+    package static func sumOfExponentials(
+        _ row: UnsafeBufferPointer<Float>, maximum: Float, scale: Float
+    ) -> Double {
+        mr_sum_exp(instructionSet, row.baseAddress, Int64(row.count), maximum, scale)
     }
 
     /// How many values are at or above `threshold`.

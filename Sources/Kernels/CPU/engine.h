@@ -101,8 +101,7 @@ typedef struct {
     // Scans of logits, as in ckernels.h.
     int64_t (*argmax)(const float *values, int64_t count);
     float (*maximum)(const float *values, int64_t count);
-    // sum(exp(values - maximum)) in double
-    double (*sum_exp)(const float *values, int64_t count, float maximum);
+    double (*sum_exp)(const float *values, int64_t count, float maximum, float scale);
     int64_t (*count_at_least)(const float *values, int64_t count, float threshold);
     int64_t (*indices_at_least)(
         const float *values, int64_t count, float threshold, int32_t *indices, int64_t room);

@@ -33,7 +33,11 @@ double mr_log_sum_exp(mr_isa isa, const float *values, int64_t count) {
         }
         return (double)maximum;
     }
-    return (double)maximum + log(kernels(isa)->sum_exp(values, count, maximum));
+    return (double)maximum + log(kernels(isa)->sum_exp(values, count, maximum, 1));
+}
+
+double mr_sum_exp(mr_isa isa, const float *values, int64_t count, float maximum, float scale) {
+    return kernels(isa)->sum_exp(values, count, maximum, scale);
 }
 
 int64_t mr_count_at_least(mr_isa isa, const float *values, int64_t count, float threshold) {

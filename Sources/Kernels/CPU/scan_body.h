@@ -34,21 +34,21 @@ static int64_t argmax(const float *values, int64_t count) {
     return -1;
 }
 
-static double sum_exp(const float *values, int64_t count, float maximum) {
-    vf most = v_set(maximum);
+static double sum_exp(const float *values, int64_t count, float maximum, float scale) {
+    vf most = v_set(maximum), by = v_set(scale);
     double total = 0;
     int64_t i = 0;
     while (i + LANES <= count) {
         // Float32 sums of a few vectors lose nothing that shows, and spare most of the conversions.
         vf sum = v_zero();
         for (int j = 0; j < UNROLL && i + LANES <= count; j++, i += LANES) {
-            sum = v_add(sum, v_exp(v_sub(v_load(values + i), most)));
+            sum = v_add(sum, v_exp(v_mul(v_sub(v_load(values + i), most), by)));
         }
         total += v_sum_double(sum);
     }
     if (i < count) {
         int32_t left = (int32_t)(count - i);
-        vf last = v_exp(v_sub(v_load_first(values + i, left), most));
+        vf last = v_exp(v_mul(v_sub(v_load_first(values + i, left), most), by));
         total += v_sum_double(v_select(v_first(left), last, v_zero()));
     }
     return total;

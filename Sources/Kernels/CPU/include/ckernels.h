@@ -224,6 +224,8 @@ int64_t mr_argmax(mr_isa isa, const float *values, int64_t count);
 float mr_maximum(mr_isa isa, const float *values, int64_t count);
 // log(sum(exp(values))) with the sum in double; NaN values make it NaN.
 double mr_log_sum_exp(mr_isa isa, const float *values, int64_t count);
+// sum(exp((values - maximum) * scale)) with the sum in double; maximum is finite and no value exceeds it.
+double mr_sum_exp(mr_isa isa, const float *values, int64_t count, float maximum, float scale);
 // How many values are >= threshold.
 int64_t mr_count_at_least(mr_isa isa, const float *values, int64_t count, float threshold);
 // Writes up to `room` indices of values >= threshold, ascending; returns how many there are in all.
