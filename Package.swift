@@ -62,6 +62,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        // Times the kernels: bench/README.md.
+        .executableTarget(
+            name: "kernel-bench", dependencies: ["Kernels"], path: "bench/kernels", swiftSettings: strict),
+
         // Not part of the product: `make fuzz` runs it.
         .executableTarget(
             name: "FuzzCheckpoint", dependencies: ["Models", "JSON"], path: "Tests/FuzzCheckpoint",

@@ -61,7 +61,7 @@ package protocol JobQueue: Sendable {
     /// All batches, newest first (by opening).
     func list(limit: Int) async throws(JobQueueError) -> [BatchStatus]
     /// Outcomes after `cursor` (nil: from the first), at most `limit`, in the order asked for. In input order it stops
-    /// before the first request that has no outcome yet. Outcomes of refused requests can be read before the seal.
+    /// before the first request behind the cursor that has no outcome yet. Outcomes of refused requests can be read before the seal.
     func results(_ batch: BatchID, after cursor: ResultCursor?, limit: Int, order: ResultOrder)
         async throws(JobQueueError) -> [ResultRecord]
 }

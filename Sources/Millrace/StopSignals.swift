@@ -1,4 +1,4 @@
-import Dispatch
+@preconcurrency import Dispatch
 import Foundation
 import Synchronization
 
@@ -10,7 +10,8 @@ final class StopSignals: Sendable {
     }
 
     private let state = Mutex(State())
-    private let sources: [any DispatchSourceSignal]
+    // Only kept alive here; dispatch sources may be held by any thread.
+    nonisolated(unsafe) private let sources: [any DispatchSourceSignal]
 
     /// - Parameter onSignal: called on a queue of its own, with 1 for the first signal and 2 for the second.
     init(onSignal: @escaping @Sendable (Int) -> Void) {

@@ -281,7 +281,8 @@ actor ModelQueue: JobQueue {
                 customID: item.customID, line: item.line, state: item.state, attempt: item.attempt, settledAt: end.at,
                 outcome: end.outcome)
         }
-        let firstOpen = items.firstIndex { $0.end == nil } ?? items.count
+        let after = Int(min(cursor?.value ?? -1, Int64(items.count)))
+        let firstOpen = items.indices.first { $0 > after && items[$0].end == nil } ?? items.count
         let inOrder =
             switch order {
             case .input: ended.filter { $0.ordinal < firstOpen }

@@ -35,6 +35,7 @@ import Testing
             } catch ModelError.unsupported(let file, let field, let reason)
                 where field == "model_type" || field == "general.architecture"
             {
+                print("tiny \(testDescription): skipped: \(file): \(field): \(reason)")
                 try Test.cancel("\(file): \(field): \(reason)")
             }
         }

@@ -171,11 +171,39 @@ extension SQLiteQueue {
         try await commits.read { try IntegrityCheck(transaction: $0).problems() }
     }
 
-    /// For tests of the schema and the connection: the rows of one query, as text.
+}
+
+/// For tests of the schema and of what calls cost.
+extension SQLiteQueue {
+    /// The rows of one query, as text; its parameters are null.
     package func inspect(_ sql: String) async throws(JobQueueError) -> [[String]] {
         try await commits.read { transaction in
-            try Row.fetchAll(transaction.db, sql: sql).map { row in
+            let statement = try transaction.db.makeStatement(sql: sql)
+            statement.setUncheckedArguments([])
+            return try Row.fetchAll(statement).map { row in
                 row.databaseValues.map { String.fromDatabaseValue($0) ?? $0.description }
+            }
+        }
+    }
+
+    /// What `integrityProblems` would find after one more statement, which is then undone.
+    package func problems(after sql: String) async throws(JobQueueError) -> [String] {
+        try await commits.write { transaction in
+            var found: [String] = []
+            try transaction.db.inSavepoint {
+                try transaction.db.execute(sql: sql)
+                found = try IntegrityCheck(transaction: transaction).problems()
+                return .rollback
+            }
+            return found
+        }
+    }
+
+    /// Calls `note` with each statement that the queue runs from now on.
+    package func traceStatements(_ note: @escaping @Sendable (String) -> Void) async throws(JobQueueError) {
+        try await commits.read { transaction in
+            transaction.db.trace { event in
+                if case .statement(let statement) = event { note(statement.sql) }
             }
         }
     }

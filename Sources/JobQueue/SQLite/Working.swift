@@ -113,7 +113,7 @@ extension QueueTransaction {
 
     func settle(_ settlements: [Settlement], at now: Timestamp) throws -> [FencedResult] {
         for settlement in settlements {
-            try check(settlement.outcome, of: "request \(settlement.lease.key.ordinal + 1)")
+            try check(settlement.outcome, of: "ordinal \(settlement.lease.key.ordinal)")
         }
         var batches = TouchedBatches()
         let results = try settlements.map { settlement -> FencedResult in
