@@ -117,9 +117,13 @@ final class PosixFile {
 
     /// Cuts the file to `bytes` and goes on writing there.
     func cut(to bytes: Int64) throws(FileError) {
-        guard ftruncate(descriptor, off_t(bytes)) == 0, lseek(descriptor, off_t(bytes), SEEK_SET) >= 0 else {
-            throw FileError("cut", name, errno)
-        }
+        guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw FileError("cut", name, errno) }
+        try goOn(at: bytes)
+    }
+
+    /// The next write goes there.
+    func goOn(at bytes: Int64) throws(FileError) {
+        guard lseek(descriptor, off_t(bytes), SEEK_SET) >= 0 else { throw FileError("seek in", name, errno) }
     }
 
     /// Returns when the contents are on the disk.

@@ -47,7 +47,7 @@ import Testing
         let later = try #require(steady(done: 320, total: 700, sizes: [2, 58]).estimate)
         #expect(abs(uneven.seconds - even.seconds) < even.seconds * 0.1)
         #expect(uneven.uncertaintySeconds > even.uncertaintySeconds + 50)
-        #expect(later.uncertaintySeconds < uneven.uncertaintySeconds * 0.6)
+        #expect(later.uncertaintySeconds < uneven.uncertaintySeconds * 0.7)
     }
 
     @Test func knowsNothingAtFirstAndNothingIsLeftAtLast() {
@@ -72,6 +72,23 @@ import Testing
         #expect(abs(try #require(progress.estimate).seconds - 0.667) < 0.01)
     }
 
+    /// Of requests that end at very different lengths the short ones end first; the long ones then go on for a while.
+    @Test func stragglersAreNotAlmostDone() throws {
+        var progress = Progress(start: BatchCounts(total: 12), usage: Usage(), atMs: 0)
+        var usage = Usage()
+        for _ in 0..<8 {
+            let short = outcome(prompt: 0, generated: 10)
+            usage += short.usage
+            progress.note(short)
+        }
+        let counts = BatchCounts(total: 12, leased: 4, completed: 8)
+        progress.observe(counts, usage, WorkMeter(promptTokens: 0, generatedTokens: 480), atMs: 24_000)
+        // Four that have 100 tokens each, at 20 a second.
+        let estimate = try #require(progress.estimate)
+        #expect(estimate.seconds > 4)
+        #expect(estimate.uncertaintySeconds > 2)
+    }
+
     @Test func refusedLinesAreNoWorkDone() throws {
         var progress = Progress(start: BatchCounts(total: 100, failed: 90), usage: Usage(), atMs: 0)
         for _ in 0..<90 { progress.note(.failure(OutcomeError(code: "invalid_json", message: ""))) }
@@ -83,9 +100,7 @@ import Testing
     @Test func linesFitTheTerminal() {
         let progress = steady(done: 100, total: 200)
         let line = ProgressLine(progress)
-        #expect(
-            line.plain == "100/200 (50%), prompt 10 tok/s, generated 30 tok/s, ETA 1m40s ± 0.0 s"
-                || line.plain.contains("ETA 1m40s"))
+        #expect(line.plain == "100/200 (50%), prompt 10 tok/s, generated 30 tok/s, ETA 1m40s ± 1 s")
         for width in 0...140 {
             for blocks in [true, false] {
                 let text = line.terminal(width: width, blocks: blocks)

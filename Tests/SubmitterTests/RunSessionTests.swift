@@ -207,7 +207,7 @@ import Testing
     /// A submit that is cut off at any point leaves nothing that the next run could trip over.
     @Test(arguments: [0, 1, 2, 3])
     func aSubmitCutOffIsRepeated(_ calls: Int) async throws {
-        let run = try TestRun(TestRun.prompts(1200) + "{\n")
+        let run = try TestRun(TestRun.prompts(600) + "{\n")
         let left = Mutex(calls)
         let cut = RunSession(run.configuration, clock: TestRun.clock) { path in
             CutOffQueue(queue: try SQLiteQueue(path: path)) { left.withLock { $0 -= 1; return $0 < 0 } }
@@ -215,9 +215,9 @@ import Testing
         await #expect(throws: RunError.self) { try await cut.run(display: NoProgress(), work: run.worker.work) }
         #expect(!run.folder.has("out.jsonl"))
         // Nothing has run, so even another input is welcome.
-        if calls == 2 { try run.folder.write("in.jsonl", TestRun.prompts(1300)) }
+        if calls == 2 { try run.folder.write("in.jsonl", TestRun.prompts(700)) }
         let summary = try await run()
-        #expect(summary.counts.completed == (calls == 2 ? 1300 : 1200))
+        #expect(summary.counts.completed == (calls == 2 ? 700 : 600))
         #expect(try Set(run.customIDs()).count == summary.counts.completed)
     }
 

@@ -79,6 +79,9 @@ struct ResultLine {
     /// Every message says where the request came from, whoever wrote it.
     private func located(_ message: String, _ line: Int) -> String {
         let place = "\(inputName):\(line): "
-        return line == 0 || message.hasPrefix(place) ? message : place + message
+        guard line > 0, !message.hasPrefix(place) else { return message }
+        // The store knows lines but not files.
+        let own = "line \(line): "
+        return place + (message.hasPrefix(own) ? message.dropFirst(own.count) : message[...])
     }
 }

@@ -75,8 +75,10 @@ final class ResultSink {
     }
 
     private func cut() throws(FileError) {
+        let isWhole = existing?.bytes == goodBytes
         existing = nil
-        try file?.cut(to: goodBytes)
+        // A file that is right stays untouched, its time too.
+        if isWhole { try file?.goOn(at: goodBytes) } else { try file?.cut(to: goodBytes) }
     }
 
     /// Writes what waits. When the disk is full the file still ends with a whole line.
@@ -110,8 +112,9 @@ final class ResultSink {
 
 /// The text that a file had when it was opened, compared piece by piece.
 private struct ExistingText {
+    /// How much of it there is.
+    let bytes: Int64
     private let file: PosixFile
-    private let bytes: Int64
     private var offset: Int64 = 0
     private var buffer: ArraySlice<UInt8> = []
 

@@ -131,14 +131,29 @@ package struct Progress: Sendable {
         guard left > 0, sizes.count >= Self.leastCompleted, sizes.mean > 0, let rates else { return nil }
         let rate = rates.prompt + rates.generated
         guard rate > 0 else { return nil }
-        let whole = left * sizes.mean
-        // What runs now is done in part; but the longest come last, so never trust that nothing is left.
-        let tokens = max(whole - Double(tokensInFlight), whole * 0.05)
-        // The requests left vary by themselves, and their mean is known from a sample only.
-        let tokensVariance = left * sizes.variance + left * left * sizes.variance / sizes.count
-        let spread = tokensVariance / (tokens * tokens) + rateVariance / (rate * rate)
-        let seconds = tokens / rate
+        let tokens = tokensLeft
+        let spread = tokens.variance / (tokens.mean * tokens.mean) + rateVariance / (rate * rate)
+        let seconds = tokens.mean / rate
         return Estimate(seconds: seconds, uncertaintySeconds: Self.deviations * seconds * spread.squareRoot())
+    }
+
+    /// What is still to be computed. Requests that wait are like those completed. Those that run have part of that behind
+    /// them; the longest end last, so one that is past the mean has, as far as anyone knows, a share of its length to go.
+    private var tokensLeft: (mean: Double, variance: Double) {
+        let running = meter == nil ? 0 : Double(counts.leased)
+        let waiting = Double(counts.total - counts.settled) - running
+        // The mean is known from a sample only, and its error is the same for all.
+        let ofMean = (waiting + running) * (waiting + running) * sizes.variance / sizes.count
+        guard running > 0 else { return (waiting * sizes.mean, waiting * sizes.variance + ofMean) }
+        let behind = Double(tokensInFlight) / running
+        let share = 0.25 * max(sizes.mean, behind)
+        let ahead = max(sizes.mean - behind, share)
+        // Past the mean a request may end now or go on for as long again.
+        let ofRunning = ahead > share ? sizes.variance : max(sizes.variance, ahead * ahead)
+        return (
+            waiting * sizes.mean + running * ahead,
+            waiting * sizes.variance + running * ofRunning + ofMean
+        )
     }
 
     /// Computed for requests that have not ended.

@@ -66,18 +66,14 @@ package final class PlainProgress: ProgressDisplay {
 
     package func show(_ progress: Progress) {
         latest = progress
-        guard let last = shownAtMs else {
-            shownAtMs = progress.nowMs
-            return
-        }
-        guard progress.nowMs - last >= intervalMs else { return }
-        print(progress)
+        guard let shownAtMs else { return shownAtMs = progress.nowMs }
+        if progress.nowMs - shownAtMs >= intervalMs { print(progress) }
     }
 
     package func note(_ text: String) { write(text + "\n") }
 
     package func end() {
-        if let latest { print(latest) }
+        if let latest, latest.nowMs != shownAtMs { print(latest) }
         latest = nil
     }
 

@@ -30,10 +30,15 @@ struct ProgressLine {
             parts.append("starting")
         }
         if let estimate = progress.estimate {
-            let (left, off) = (estimate.seconds, estimate.uncertaintySeconds)
-            parts.append("ETA \(Duration.seconds(left.bounded).text) ± \(Duration.seconds(off.bounded).text)")
+            parts.append("ETA \(Self.rough(estimate.seconds)) ± \(Self.rough(estimate.uncertaintySeconds))")
         }
         return parts
+    }
+
+    /// Whole seconds, since tenths would be noise; up to a thousand days, since nobody waits longer.
+    private static func rough(_ seconds: Double) -> String {
+        let whole = max(1, min(seconds.rounded(.up), 86_400_000))
+        return whole < 100 ? "\(Int(whole)) s" : Duration.seconds(whole).text
     }
 
     private func bar(_ width: Int, _ blocks: Bool) -> String {
@@ -48,9 +53,4 @@ struct ProgressLine {
         return String(repeating: "█", count: full) + edge
             + String(repeating: "░", count: width - full - (rest > 0 ? 1 : 0))
     }
-}
-
-extension Double {
-    /// Whole seconds up to a thousand days: beyond that nobody waits, and below ten seconds tenths are noise.
-    fileprivate var bounded: Double { Swift.min(self.rounded(), 86_400_000) }
 }
