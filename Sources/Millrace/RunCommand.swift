@@ -67,9 +67,9 @@ struct RunCommand: AsyncParsableCommand {
         let meter = EngineMeter()
         let work = LocalWork(model: local, settings: batching.applied(to: options.settings), onStart: meter.attach)
         let hasBegun = Atomic(false)
-        let signals = StopSignals { count in
+        let signals = StopSignals { count, status in
             // Before the worker runs nothing is lost by ending at once.
-            guard hasBegun.load(ordering: .acquiring) else { _exit(130) }
+            guard hasBegun.load(ordering: .acquiring) else { _exit(status) }
             if count == 1, !quiet { ConsoleOutput.note("stopping; what runs may finish (again to stop at once)") }
             work.inbox.stop()
         }
