@@ -4,7 +4,8 @@
 
 BIN := .build/release/millrace
 SWIFT_BUILD := swift build -c release
-SWIFT_TEST := swift test -c release
+# Tests reach into modules, which a release build only allows when asked; so they have a build folder of their own.
+SWIFT_TEST := swift test -c release -Xswiftc -enable-testing --scratch-path .build-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

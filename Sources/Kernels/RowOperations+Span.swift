@@ -6,7 +6,9 @@ extension RowOperations {
 
     package static func maximum(_ row: Span<Float>) -> Float { row.withUnsafeBufferPointer { maximum($0) } }
 
-    package static func logSumExp(_ row: Span<Float>) -> Double { row.withUnsafeBufferPointer { logSumExp($0) } }
+    package static func logSumExp(_ row: Span<Float>) -> Double {
+        row.withUnsafeBufferPointer { logSumExp($0) }
+    }
 
     package static func sumOfExponentials(_ row: Span<Float>, maximum: Float, scale: Float) -> Double {
         row.withUnsafeBufferPointer { sumOfExponentials($0, maximum: maximum, scale: scale) }
@@ -16,8 +18,8 @@ extension RowOperations {
         row.withUnsafeBufferPointer { countAtOrAbove($0, threshold: threshold) }
     }
 
-    /// Puts the ascending indices of the values at or above `threshold` first in `indices`, whose memory is reused, and
-    /// returns how many they are.
+    /// Puts the ascending indices of the values at or above `threshold` first in `indices`, whose memory is
+    /// reused, and returns how many they are.
     package static func findIndices(
         _ row: Span<Float>, threshold: Float, into indices: inout [Int32]
     ) -> Int {
