@@ -53,7 +53,8 @@ package protocol Device: AnyObject {
     func layerNorm(_ x: Activation, weight: Vector, bias: Vector, epsilon: Float, into y: Activation)
     /// y = x·Wᵀ + bias, or y += that.
     func linear(_ x: Activation, _ matrix: Matrix, bias: Vector?, accumulate: Bool, into y: Activation)
-    /// With W = [gate; up] stacked: y = function(x·gateᵀ + b) * (x·upᵀ + b). y is half as wide as W has outputs.
+    /// With W = [gate; up] stacked from exactly two parts (split a tensor that holds both by `rowOrder`):
+    /// y = function(x·gateᵀ + b) * (x·upᵀ + b). y is half as wide as W has outputs.
     func gatedLinear(
         _ x: Activation, _ matrix: Matrix, bias: Vector?, function: ActivationFunction, into y: Activation)
     /// x = function(x)
@@ -150,7 +151,7 @@ package struct AttentionShape: Sendable {
 }
 
 /// Softmax over all experts' router scores, the best `chosen`, renormalised to sum 1 where `renormalise`.
-package struct MixtureShape: Sendable {
+package struct MixtureShape: Sendable, Equatable {
     package var experts: Int
     package var chosen: Int
     package var renormalise: Bool

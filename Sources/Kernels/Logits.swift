@@ -1,5 +1,6 @@
 /// Scores over the vocabulary, `[rows, vocabulary]` float32 in host memory that the device owns; valid until the
-/// device computes the next. Read it on the engine's thread only.
+/// device computes the next. Read it on the engine's thread only. The device never reads it back, so the sampler may
+/// mark rows as it works.
 package struct Logits {
     package let rows: Int
     package let vocabulary: Int
@@ -17,5 +18,16 @@ package struct Logits {
     ) throws(E) -> R {
         precondition(index >= 0 && index < rows)
         return try body(UnsafeBufferPointer(start: base + index * vocabulary, count: vocabulary))
+    }
+
+    /// Row `index` as a span of `vocabulary` floats that the sampler may alter.
+    package func withMutableRow<R, E: Error>(
+        _ index: Int, _ body: (inout MutableSpan<Float>) throws(E) -> R
+    ) throws(E) -> R {
+        precondition(index >= 0 && index < rows)
+        let row = UnsafeMutableBufferPointer(
+            start: UnsafeMutablePointer(mutating: base + index * vocabulary), count: vocabulary)
+        var span = row.mutableSpan
+        return try body(&span)
     }
 }

@@ -8,7 +8,8 @@ package struct PackedBatch: Sendable {
         package var rows: Range<Int>
         /// Position of the first of those rows; tokens before it are in the KV cache already.
         package var start: Int
-        /// Where the block table of this sequence begins in `blockTables`; it has `ceil((start + rows.count) / blockSize)` entries.
+        /// Where the block table of this sequence begins in `blockTables`; it has
+        /// `ceil((start + rows.count) / blockSize)` entries.
         package var blockTableOffset: Int
 
         package init(rows: Range<Int>, start: Int, blockTableOffset: Int) {
@@ -33,4 +34,42 @@ package struct PackedBatch: Sendable {
     package init() {}
 
     package var rowCount: Int { tokens.count }
+}
+
+extension PackedBatch {
+    /// Which tokens of a run the logits are wanted of.
+    package enum LogitChoice: Sendable {
+        case none, last, all
+    }
+
+    /// Appends a run of one sequence's tokens.
+    /// - Parameters:
+    ///   - start: position of the first of `tokens`.
+    ///   - blocks: the sequence's blocks in order, at least as many as the positions up to the last token
+    ///     take.
+    package mutating func append(
+        _ tokens: some Collection<Int32>, at start: Int, blocks: some Collection<Int32>, blockSize: Int,
+        logits: LogitChoice
+    ) {
+        let first = rowCount
+        let end = start + tokens.count
+        let table = blocks.prefix((end + blockSize - 1) / blockSize)
+        precondition(table.count * blockSize >= end, "\(table.count) blocks do not hold \(end) tokens")
+        sequences.append(
+            Sequence(rows: first..<first + tokens.count, start: start, blockTableOffset: blockTables.count))
+        blockTables.append(contentsOf: table)
+        let base = blockTables.count - table.count
+        for (offset, token) in tokens.enumerated() {
+            let position = start + offset
+            self.tokens.append(token)
+            positions.append(Int32(position))
+            slots.append(
+                blockTables[base + position / blockSize] * Int32(blockSize) + Int32(position % blockSize))
+        }
+        switch logits {
+        case .none: break
+        case .last: if !tokens.isEmpty { logitRows.append(Int32(rowCount - 1)) }
+        case .all: logitRows.append(contentsOf: (first..<rowCount).map(Int32.init))
+        }
+    }
 }

@@ -26,3 +26,10 @@ package struct WeightTensor: @unchecked Sendable {
     package var rows: Int { shape.dropLast().reduce(1, *) }
     package var rowBytes: Int { columns / type.blockElements * type.blockBytes }
 }
+
+/// An owner of file pages that can drop them from memory and read them again when they are needed. A device asks
+/// for it once it has repacked a tensor. (Heap memory must not conform.)
+package protocol DiscardablePages: AnyObject {
+    /// The pages that lie wholly or partly in `bytes` are not needed soon.
+    func discard(_ bytes: UnsafeRawBufferPointer)
+}

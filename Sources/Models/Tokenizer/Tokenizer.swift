@@ -13,17 +13,30 @@ package protocol Tokenizer: Sendable {
     /// The bytes of the ids as a whole text. Bytes that are not UTF-8 stay as they are; `decode` repairs them.
     func decodeBytes(_ ids: some Sequence<Int32>, skipSpecial: Bool) -> [UInt8]
 
+    /// The text of the ids; bytes that are not UTF-8 become U+FFFD, as many as the tokenizer's own decoder makes of them.
+    func decode(_ ids: some Sequence<Int32>, skipSpecial: Bool) -> String
+
     /// The text that token `id` stands for by itself, for logprobs; may be part of a character.
     func bytes(of id: Int32) -> [UInt8]
 
-    /// A decoder for ids that arrive one at a time.
+    /// A decoder for ids that arrive one at a time and begin a text.
     func makeStreamDecoder(skipSpecial: Bool) -> any StreamDecoder
+
+    /// A decoder for ids that arrive one at a time.
+    /// - Parameter continuing: the ids go on from earlier text, so nothing is taken away that only the beginning of a
+    ///   text loses (the space that SentencePiece puts there).
+    func makeStreamDecoder(skipSpecial: Bool, continuing: Bool) -> any StreamDecoder
 }
 
 extension Tokenizer {
-    /// `decodeBytes` as a string; invalid UTF-8 becomes U+FFFD.
+    /// `decodeBytes` as a string.
     package func decode(_ ids: some Sequence<Int32>, skipSpecial: Bool) -> String {
         String(decoding: decodeBytes(ids, skipSpecial: skipSpecial), as: UTF8.self)
+    }
+
+    /// The same whether they begin a text or go on, as for tokenizers without a leading space of their own.
+    package func makeStreamDecoder(skipSpecial: Bool, continuing: Bool) -> any StreamDecoder {
+        makeStreamDecoder(skipSpecial: skipSpecial)
     }
 }
 

@@ -1,0 +1,34 @@
+# Every target sets up what it needs itself, so that the first thing anyone types works.
+.PHONY: help setup build model demo test test-reference fuzz install clean
+.DEFAULT_GOAL := help
+
+BIN := .build/release/millrace
+SWIFT_BUILD := swift build -c release
+# Tests reach into modules, which a release build only allows when asked; so they have a build folder of their own.
+SWIFT_TEST := swift test -c release -Xswiftc -enable-testing --scratch-path .build-test
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install the Debian/Ubuntu packages that building and testing need
+	@scripts/setup
+
+build: setup ## build the release binary, .build/release/millrace
+	$(SWIFT_BUILD) --product millrace
+
+model: setup ## fetch the demo model (SmolLM2-135M-Instruct, 98 MB) into the cache
+	@scripts/fetch-model smollm2
+
+demo: build model ## run jobs/hello.jsonl on the demo model and show the results
+	@scripts/demo $(BIN)
+
+test: setup model ## set up everything and run all tests
+	$(SWIFT_TEST)
+
+test-reference: setup ## check against the reference data in $$MILLRACE_REFERENCE (default ../shared/reference)
+	@scripts/fetch-model smollm2
+	@scripts/fetch-model gemma3-270m
+	$(SWIFT_TEST) --filter ReferenceTests
+
+clean: ## remove build products
+	rm -rf .build

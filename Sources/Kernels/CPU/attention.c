@@ -1,0 +1,87 @@
+// Attention over the paged cache: cuts each sequence's rows into tiles, and hands tile x kv head to the
+// kernels.
+#include "engine.h"
+#include "cache.h"
+
+typedef struct {
+    const mr_engine *engine;
+    mr_rows qkv;
+    mr_rows y;
+    const mr_cache *cache;
+    const mr_attention_shape *shape;
+    const char *layer;
+    const mr_row_tile *tiles;
+    int32_t chunks;
+} attention_job;
+
+// Item i is query chunk i % chunks of kv head i / chunks % kv_heads of tile i / chunks / kv_heads; a chunk is
+// up to MR_TILE_QUERIES of the query heads that share the kv head.
+static void attend(void *context, int32_t begin, int32_t end, int32_t thread) {
+    const attention_job *job = context;
+    const mr_engine *engine = job->engine;
+    const mr_cache *cache = job->cache;
+    int32_t group = job->shape->query_heads / cache->kv_heads;
+    size_t head_bytes = 2 * mr_span_half_bytes(engine->bf16, cache->head_width);
+    for (int32_t i = begin; i < end; i++) {
+        const mr_row_tile *rows = &job->tiles[i / job->chunks / cache->kv_heads];
+        const mr_sequence *sequence = &engine->batch.sequences[rows->sequence];
+        int32_t head = i / job->chunks % cache->kv_heads, row = sequence->first_row + rows->first;
+        int32_t first = i % job->chunks * MR_TILE_QUERIES;
+        ptrdiff_t column = ((ptrdiff_t)head * group + first) * cache->head_width;
+        mr_attention_tile tile = {
+            .queries = job->qkv.data + row * job->qkv.stride + column,
+            .query_stride = job->qkv.stride,
+            .outputs = job->y.data + row * job->y.stride + column,
+            .output_stride = job->y.stride,
+            .rows = rows->rows,
+            .group = group - first < MR_TILE_QUERIES ? group - first : MR_TILE_QUERIES,
+            .head_width = cache->head_width,
+            .position = sequence->start + rows->first,
+            .window = job->shape->window,
+            .scale = job->shape->scale,
+            .soft_cap = job->shape->soft_cap,
+            .head = job->layer + (size_t)head * head_bytes,
+            .span_bytes = mr_span_bytes(engine->bf16, cache),
+            .table = engine->batch.block_tables + sequence->table_offset,
+            .spans_per_block = cache->block_size / MR_SPAN,
+            .scratch = (char *)engine->attention.data + (size_t)thread * engine->attention_slice,
+        };
+        if (engine->bf16)
+            engine->kernels.attend_bf16(&tile);
+        else
+            engine->kernels.attend_f32(&tile);
+    }
+}
+
+static int32_t cut_tiles(const mr_engine *engine, int32_t rows_per_tile) {
+    mr_row_tile *tiles = engine->tiles.data;
+    int32_t count = 0;
+    for (int32_t s = 0; s < engine->batch.sequence_count; s++) {
+        int32_t rows = engine->batch.sequences[s].row_count;
+        for (int32_t first = 0; first < rows; first += rows_per_tile) {
+            int32_t left = rows - first;
+            tiles[count++] = (mr_row_tile){s, first, left < rows_per_tile ? left : rows_per_tile};
+        }
+    }
+    return count;
+}
+
+void mr_attention(
+    mr_engine *engine, mr_rows qkv, const mr_cache *cache, int32_t layer, const mr_attention_shape *shape,
+    mr_rows y) {
+    int32_t group = shape->query_heads / cache->kv_heads;
+    int32_t rows_per_tile = group >= MR_TILE_QUERIES ? 1 : MR_TILE_QUERIES / group;
+    int32_t tiles = cut_tiles(engine, rows_per_tile);
+    size_t layer_bytes = mr_layer_spans(cache) * mr_span_bytes(engine->bf16, cache);
+    attention_job job = {
+        .engine = engine,
+        .qkv = qkv,
+        .y = y,
+        .cache = cache,
+        .shape = shape,
+        .tiles = engine->tiles.data,
+        .layer = (const char *)cache->data + (size_t)layer * layer_bytes};
+    job.chunks = (group + MR_TILE_QUERIES - 1) / MR_TILE_QUERIES;
+    int32_t items = tiles * cache->kv_heads * job.chunks;
+    mr_pool_run(engine->pool, items, items / (16 * mr_pool_threads(engine->pool)) + 1, attend, &job);
+}

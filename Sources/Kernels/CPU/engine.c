@@ -1,0 +1,56 @@
+// The engine: owns the thread pool and scratch, and holds the batch of the current step.
+#include "engine.h"
+#include <stdlib.h>
+
+mr_engine *mr_engine_create(mr_isa isa, bool bf16, int32_t threads) {
+    mr_engine *engine = calloc(1, sizeof *engine);
+    if (engine == NULL) return NULL;
+    mr_kernels_select(isa, &engine->kernels);
+    engine->bf16 = bf16;
+    engine->pool = mr_pool_create(threads < 1 ? 1 : threads);
+    if (engine->pool == NULL) {
+        free(engine);
+        return NULL;
+    }
+    return engine;
+}
+
+void mr_engine_destroy(mr_engine *engine) {
+    mr_pool_destroy(engine->pool);
+    mr_buffer_free(&engine->inputs);
+    mr_buffer_free(&engine->tiles);
+    mr_buffer_free(&engine->attention);
+    mr_buffer_free(&engine->mixture);
+    free(engine);
+}
+
+void mr_engine_parallel(mr_engine *engine, int32_t count, int32_t grain, mr_task function, void *context) {
+    mr_pool_run(engine->pool, count, grain, function, context);
+}
+
+static bool reserve_attention(mr_engine *engine) {
+    size_t slice = mr_attention_bytes(engine->longest);
+    slice = (slice + 4095) / 4096 * 4096;
+    if (slice <= engine->attention_slice) return true;
+    size_t grown = slice + slice / 2 / 4096 * 4096;
+    if (!mr_buffer_reserve(&engine->attention, grown * (size_t)mr_pool_threads(engine->pool))) return false;
+    engine->attention_slice = grown;
+    return true;
+}
+
+bool mr_engine_begin(mr_engine *engine, const mr_batch *batch) {
+    engine->batch = *batch;
+    engine->longest = 0;
+    for (int32_t i = 0; i < batch->sequence_count; i++) {
+        int32_t end = batch->sequences[i].start + batch->sequences[i].row_count;
+        if (end > engine->longest) engine->longest = end;
+    }
+    size_t tiles = (size_t)batch->rows * sizeof(mr_row_tile);
+    return mr_buffer_reserve(&engine->tiles, tiles) && reserve_attention(engine);
+}
+
+bool mr_engine_reserve_inputs(mr_engine *engine, int32_t rows, int32_t width) {
+    if (!engine->bf16) return true;
+    size_t stride = mr_input_stride(engine->kernels.bf16_input_bytes, width);
+    return mr_buffer_reserve(&engine->inputs, stride * (size_t)rows);
+}

@@ -1,0 +1,171 @@
+// Matrix multiplication over packed weights: rounds the inputs once, then walks blocks of rows and panels of
+// outputs, tile by tile. Every output is one dot product over all inputs in their order, so that neither the
+// number of rows nor the division of work can change it.
+#include "engine.h"
+
+// Rows of a block are reread for every panel and should stay in the second-level cache.
+enum { BLOCK_BYTES = 512 * 1024, MIN_BLOCK_ROWS = 48 };
+
+typedef struct {
+    const mr_engine *engine;
+    const mr_matrix *matrix;
+    mr_rows x;
+    int32_t rows;
+    const char *inputs; // rounded rows, or x itself
+    size_t input_bytes; // from row to row
+    int32_t block_rows;
+    int32_t panels; // of one part, if gated
+    const float *bias;
+    bool accumulate;
+    float cap;
+    mr_function function;
+    mr_rows y;
+} linear_job;
+
+static void round_rows(void *context, int32_t begin, int32_t end, int32_t thread) {
+    (void)thread;
+    const linear_job *job = context;
+    for (int32_t r = begin; r < end; r++) {
+        char *target = (char *)job->engine->inputs.data + (size_t)r * job->input_bytes;
+        job->engine->kernels.round_inputs(job->x.data + r * job->x.stride, job->matrix->inputs, target);
+    }
+}
+
+// Splits `rows` into the fewest tiles, as even as possible: tile `index` begins at the returned row.
+static inline int32_t tile_begin(int32_t rows, int32_t tiles, int32_t index) {
+    return (int32_t)((int64_t)rows * index / tiles);
+}
+
+static inline void
+multiply(const linear_job *job, const char *a, int32_t rows, const char *panel, float *tile) {
+    const mr_kernels *kernels = &job->engine->kernels;
+    if (job->matrix->bf16) {
+        kernels->tile_bf16(a, job->input_bytes, rows, panel, job->matrix->inputs, tile);
+    } else {
+        kernels->tile_f32(a, job->input_bytes, rows, panel, job->matrix->inputs, tile);
+    }
+}
+
+static const char *panel_at(const linear_job *job, int32_t panel) {
+    return job->matrix->panels + (size_t)panel * job->matrix->panel_bytes;
+}
+
+static void plain_panel(const linear_job *job, int32_t panel, int32_t first, int32_t rows) {
+    const mr_kernels *kernels = &job->engine->kernels;
+    const int32_t *outputs = job->matrix->panel_outputs;
+    _Alignas(64) float tile[MR_TILE_ROWS * MR_PANEL];
+    int32_t output = outputs[panel], tiles = (rows + kernels->tile_rows - 1) / kernels->tile_rows;
+    mr_finish how = {job->bias == NULL ? NULL : job->bias + output, job->accumulate, job->cap};
+    for (int32_t t = 0; t < tiles; t++) {
+        int32_t begin = first + tile_begin(rows, tiles, t), end = first + tile_begin(rows, tiles, t + 1);
+        const char *a = job->inputs + (size_t)begin * job->input_bytes;
+        multiply(job, a, end - begin, panel_at(job, panel), tile);
+        float *y = job->y.data + begin * job->y.stride + output;
+        kernels->finish(tile, end - begin, outputs[panel + 1] - output, &how, y, job->y.stride);
+    }
+}
+
+static void gated_panel(const linear_job *job, int32_t panel, int32_t first, int32_t rows) {
+    const mr_kernels *kernels = &job->engine->kernels;
+    const int32_t *outputs = job->matrix->panel_outputs;
+    _Alignas(64) float gate[MR_TILE_ROWS * MR_PANEL];
+    _Alignas(64) float up[MR_TILE_ROWS * MR_PANEL];
+    int32_t output = outputs[panel], half = job->matrix->outputs / 2;
+    int32_t tiles = (rows + kernels->tile_rows - 1) / kernels->tile_rows;
+    const char *gate_panel = panel_at(job, panel), *up_panel = panel_at(job, job->panels + panel);
+    for (int32_t t = 0; t < tiles; t++) {
+        int32_t begin = first + tile_begin(rows, tiles, t), end = first + tile_begin(rows, tiles, t + 1);
+        const char *a = job->inputs + (size_t)begin * job->input_bytes;
+        multiply(job, a, end - begin, gate_panel, gate);
+        multiply(job, a, end - begin, up_panel, up);
+        kernels->gate(
+            gate, up, end - begin, outputs[panel + 1] - output, job->bias == NULL ? NULL : job->bias + output,
+            job->bias == NULL ? NULL : job->bias + half + output, job->function,
+            job->y.data + begin * job->y.stride + output, job->y.stride);
+    }
+}
+
+// Item i is panel i % panels of row block i / panels.
+static void run_plain(void *context, int32_t begin, int32_t end, int32_t thread) {
+    (void)thread;
+    const linear_job *job = context;
+    for (int32_t i = begin; i < end; i++) {
+        int32_t first = i / job->panels * job->block_rows;
+        int32_t rows = job->rows - first < job->block_rows ? job->rows - first : job->block_rows;
+        plain_panel(job, i % job->panels, first, rows);
+    }
+}
+
+static void run_gated(void *context, int32_t begin, int32_t end, int32_t thread) {
+    (void)thread;
+    const linear_job *job = context;
+    for (int32_t i = begin; i < end; i++) {
+        int32_t first = i / job->panels * job->block_rows;
+        int32_t rows = job->rows - first < job->block_rows ? job->rows - first : job->block_rows;
+        gated_panel(job, i % job->panels, first, rows);
+    }
+}
+
+static void run(mr_engine *engine, linear_job *job, mr_task task) {
+    int32_t threads = mr_pool_threads(engine->pool);
+    if (job->matrix->bf16) {
+        job->input_bytes = mr_input_stride(engine->kernels.bf16_input_bytes, job->matrix->inputs);
+        job->inputs = engine->inputs.data;
+        mr_pool_run(engine->pool, job->rows, job->rows / (2 * threads) + 1, round_rows, job);
+    } else {
+        job->input_bytes = (size_t)job->x.stride * 4;
+        job->inputs = (const char *)job->x.data;
+    }
+    int32_t block = (int32_t)(BLOCK_BYTES / job->input_bytes);
+    if (block < MIN_BLOCK_ROWS) block = MIN_BLOCK_ROWS;
+    int32_t blocks = (job->rows + block - 1) / block;
+    if (blocks < 1) return;
+    job->block_rows = (job->rows + blocks - 1) / blocks;
+    int32_t items = job->panels * blocks;
+    mr_pool_run(engine->pool, items, items / (4 * threads) + 1, task, job);
+}
+
+void mr_linear(
+    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias, bool accumulate,
+    mr_rows y) {
+    linear_job job = {
+        .engine = engine,
+        .matrix = matrix,
+        .x = x,
+        .rows = rows,
+        .panels = matrix->panel_count,
+        .bias = bias,
+        .accumulate = accumulate,
+        .y = y};
+    run(engine, &job, run_plain);
+}
+
+void mr_logits(
+    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias, float cap,
+    mr_rows y) {
+    linear_job job = {
+        .engine = engine,
+        .matrix = matrix,
+        .x = x,
+        .rows = rows,
+        .panels = matrix->panel_count,
+        .bias = bias,
+        .cap = cap,
+        .y = y};
+    run(engine, &job, run_plain);
+}
+
+void mr_gated_linear(
+    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias,
+    mr_function function, mr_rows y) {
+    linear_job job = {
+        .engine = engine,
+        .matrix = matrix,
+        .x = x,
+        .rows = rows,
+        .panels = matrix->part_panels[1],
+        .bias = bias,
+        .function = function,
+        .y = y};
+    run(engine, &job, run_gated);
+}

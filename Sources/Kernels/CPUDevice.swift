@@ -1,0 +1,169 @@
+import CKernels
+
+/// The CPU: kernels in C on a pool of threads of its own (Sources/Kernels/CPU).
+package final class CPUDevice: Device {
+    package typealias Matrix = CPUMatrix
+    package typealias Vector = CPUVector
+    package typealias Table = CPUTable
+    package typealias Activation = CPUActivation
+    package typealias Rotation = CPURotation
+    package typealias Cache = CPUCache
+
+    package let computeType: ComputeType
+    package let instructionSet: CPUFeatures.InstructionSet
+    package let threads: Int
+    let engine: OpaquePointer
+    /// The step's batch as the kernels see it, and as it was given.
+    let batch = CPUBatch()
+    var packed = PackedBatch()
+    /// What the last `logits` returned.
+    var logitsMemory: CPUMemory?
+
+    /// `computeType` nil: the faster one, see `fasterComputeType`. `threads` nil: one for each CPU the process may
+    /// run on. `instructionSet` nil: what `MILLRACE_ISA` names, else the best.
+    /// Throws `DeviceError` where a setting cannot be met or threads cannot be had.
+    package init(
+        computeType: ComputeType? = nil, threads: Int? = nil,
+        instructionSet: CPUFeatures.InstructionSet? = nil
+    ) throws {
+        let set = try instructionSet ?? CPUFeatures.chosen()
+        guard set.isSupported else { throw DeviceError.badSetting("this CPU cannot run \(set)") }
+        let count = threads ?? CPUFeatures.onlineCPUs
+        guard (1...1024).contains(count) else {
+            throw DeviceError.badSetting("\(count) threads: 1 to 1024 are possible")
+        }
+        self.instructionSet = set
+        self.threads = count
+        self.computeType = computeType ?? Self.fasterComputeType(on: set)
+        guard let engine = mr_engine_create(set.kernel, self.computeType == .bfloat16, Int32(count)) else {
+            throw DeviceError.outOfMemory(what: "\(count) threads", bytes: 0)
+        }
+        self.engine = engine
+    }
+
+    deinit { mr_engine_destroy(engine) }
+
+    /// bfloat16 wherever there are vector kernels. Where the CPU multiplies it, it is twice as fast. Where it is
+    /// widened to float32 in registers, it costs a tenth at 64 rows and more (98 of 110 GFLOP/s a core on AVX-512,
+    /// 90 of 99 on AVX2), gains half to double at 16 rows and fewer, where memory is the limit, and halves weights
+    /// and cache.
+    package static func fasterComputeType(on set: CPUFeatures.InstructionSet) -> ComputeType {
+        set == .scalar ? .float32 : .bfloat16
+    }
+
+    package var description: String {
+        "cpu \(instructionSet), \(threads) thread\(threads == 1 ? "" : "s"), \(computeType.rawValue)"
+    }
+
+    // MARK: Loading
+
+    package func makeMatrix(stacking parts: [MatrixSource]) throws -> CPUMatrix {
+        guard let first = parts.first else { throw DeviceError.unsupported("a matrix without parts") }
+        let inputs = first.inputs
+        for part in parts { try check(part, inputs: inputs) }
+        let matrix = try CPUMatrix(engine: engine, inputs: inputs, parts: parts.map(\.outputs))
+        for (index, part) in parts.enumerated() {
+            let packed = (part.rowOrder?.map(Int32.init)).withOptionalBuffer { order in
+                var source = mr_matrix_source(
+                    type: part.tensor.type.rawValue, data: part.tensor.bytes.baseAddress,
+                    row_bytes: part.tensor.rowBytes, rows: Int32(part.tensor.rows),
+                    columns: Int32(part.tensor.columns), transposed: part.transposed, row_order: order)
+                return mr_matrix_pack(engine, matrix.handle, Int32(index), &source)
+            }
+            guard packed else {
+                throw DeviceError.outOfMemory(what: "packing \(part.tensor.name)", bytes: inputs * 4)
+            }
+            (part.tensor.owner as? any DiscardablePages)?.discard(part.tensor.bytes)
+        }
+        return matrix
+    }
+
+    /// That the tensor is what the matrix needs, and lies within its bytes.
+    private func check(_ part: MatrixSource, inputs: Int) throws {
+        let tensor = part.tensor
+        func bad(_ reason: String) -> DeviceError { .badTensor(name: tensor.name, reason: reason) }
+        try check(tensor)
+        guard part.inputs == inputs else {
+            throw bad("has \(part.inputs) inputs where the matrix has \(inputs)")
+        }
+        guard part.outputs > 0, inputs > 0 else { throw bad("is empty") }
+        let stored = part.transposed ? tensor.columns : tensor.rows
+        guard part.rowOrder?.allSatisfy({ (0..<stored).contains($0) }) ?? true else {
+            throw bad("row order names rows outside 0..<\(stored)")
+        }
+    }
+
+    private func check(_ tensor: WeightTensor) throws {
+        func bad(_ reason: String) -> DeviceError { .badTensor(name: tensor.name, reason: reason) }
+        guard !tensor.shape.isEmpty, tensor.shape.allSatisfy({ $0 > 0 }) else {
+            throw bad("shape \(tensor.shape)")
+        }
+        guard tensor.columns % tensor.type.blockElements == 0 else {
+            throw bad("\(tensor.columns) columns are no whole number of \(tensor.type.name) blocks")
+        }
+        guard tensor.rows <= Int(Int32.max), tensor.columns <= Int(Int32.max) / 2 else {
+            throw bad("too large")
+        }
+        guard tensor.bytes.count >= tensor.rows * tensor.rowBytes else {
+            throw bad(
+                "has \(tensor.bytes.count) bytes where its shape needs \(tensor.rows * tensor.rowBytes)")
+        }
+    }
+
+    package func makeVector(_ values: [Float]) throws -> CPUVector { try CPUVector(values) }
+
+    package func makeTable(_ tensor: WeightTensor) throws -> CPUTable {
+        try check(tensor)
+        return CPUTable(tensor)
+    }
+
+    package func makeActivation(maxRows: Int, width: Int) throws -> CPUActivation {
+        guard mr_engine_reserve_inputs(engine, Int32(maxRows), Int32(width)) else {
+            throw DeviceError.outOfMemory(
+                what: "rounded inputs of \(maxRows) rows", bytes: maxRows * width * 4)
+        }
+        return try CPUActivation(maxRows: maxRows, width: width)
+    }
+
+    package func makeRotation(inverseFrequencies: [Float], scale: Float, maxPositions: Int) throws
+        -> CPURotation
+    {
+        try CPURotation(inverseFrequencies: inverseFrequencies, scale: scale, maxPositions: maxPositions)
+    }
+
+    package func makeCache(_ shape: CacheShape) throws -> CPUCache {
+        guard shape.blockSize > 0, shape.blockSize % 16 == 0 else {
+            throw DeviceError.unsupported(
+                "KV blocks of \(shape.blockSize) positions; the CPU takes multiples of 16")
+        }
+        guard shape.headWidth <= Int(MR_MAX_HEAD_WIDTH) else {
+            throw DeviceError.unsupported(
+                "heads \(shape.headWidth) wide; the CPU takes up to \(MR_MAX_HEAD_WIDTH)")
+        }
+        // Slots are Int32.
+        guard shape.blockCount <= Int(Int32.max) / shape.blockSize else {
+            throw DeviceError.unsupported("\(shape.blockCount) KV blocks of \(shape.blockSize)")
+        }
+        return try CPUCache(shape, bytes: cacheBlockBytes(shape) * shape.blockCount)
+    }
+
+    package func cacheBlockBytes(_ shape: CacheShape) -> Int {
+        var kernel = mr_cache(
+            data: nil, layers: Int32(shape.layers), blocks: 1, block_size: Int32(shape.blockSize),
+            kv_heads: Int32(shape.keyValueHeads), head_width: Int32(shape.headWidth))
+        return mr_cache_block_bytes(engine, &kernel)
+    }
+}
+
+extension MatrixSource {
+    /// Width of the inputs that this part multiplies.
+    var inputs: Int { transposed ? tensor.rows : tensor.columns }
+    var outputs: Int { rowOrder?.count ?? (transposed ? tensor.columns : tensor.rows) }
+}
+
+extension Optional where Wrapped == [Int32] {
+    fileprivate func withOptionalBuffer<R>(_ body: (UnsafePointer<Int32>?) -> R) -> R {
+        guard let self else { return body(nil) }
+        return self.withUnsafeBufferPointer { body($0.baseAddress) }
+    }
+}

@@ -1,0 +1,98 @@
+import CKernels
+
+/// Zeroed float32 (or opaque) memory of the device, freed with its owner.
+package final class CPUMemory {
+    let bytes: Int
+    let base: UnsafeMutableRawPointer
+
+    init(bytes: Int, for what: String) throws {
+        guard bytes >= 0, let base = mr_allocate(bytes) else {
+            throw DeviceError.outOfMemory(what: what, bytes: bytes)
+        }
+        self.bytes = bytes
+        self.base = base
+    }
+
+    deinit { mr_release(base, bytes) }
+
+    var floats: UnsafeMutablePointer<Float> { base.assumingMemoryBound(to: Float.self) }
+}
+
+/// Packed weights.
+package final class CPUMatrix {
+    package let outputs: Int
+    package let inputs: Int
+    /// Outputs of each stacked part.
+    let parts: [Int]
+    let handle: OpaquePointer
+
+    init(engine: OpaquePointer, inputs: Int, parts: [Int]) throws {
+        let sizes = parts.map(Int32.init)
+        guard let handle = mr_matrix_create(engine, Int32(inputs), sizes, Int32(parts.count)) else {
+            throw DeviceError.outOfMemory(what: "a matrix", bytes: parts.reduce(0, +) * inputs * 4)
+        }
+        self.handle = handle
+        self.inputs = inputs
+        self.parts = parts
+        outputs = parts.reduce(0, +)
+    }
+
+    deinit { mr_matrix_destroy(handle) }
+
+    /// Memory the packed weights take.
+    package var bytes: Int { mr_matrix_bytes(handle) }
+}
+
+/// Float32 parameters.
+package final class CPUVector {
+    package let count: Int
+    let memory: CPUMemory
+
+    init(_ values: [Float]) throws {
+        count = values.count
+        memory = try CPUMemory(bytes: values.count * 4, for: "a vector")
+        memory.floats.update(from: values, count: values.count)
+    }
+
+    var pointer: UnsafePointer<Float> { UnsafePointer(memory.floats) }
+}
+
+/// Rows in checkpoint form.
+package final class CPUTable {
+    let tensor: WeightTensor
+
+    init(_ tensor: WeightTensor) { self.tensor = tensor }
+
+    var kernel: mr_table {
+        mr_table(
+            type: tensor.type.rawValue, data: tensor.bytes.baseAddress, row_bytes: tensor.rowBytes,
+            columns: Int32(tensor.columns))
+    }
+}
+
+/// A buffer `[maxRows, width]`.
+package final class CPUActivation {
+    package let maxRows: Int
+    package let width: Int
+    let memory: CPUMemory
+
+    init(maxRows: Int, width: Int) throws {
+        self.maxRows = maxRows
+        self.width = width
+        memory = try CPUMemory(bytes: maxRows * width * 4, for: "an activation of \(maxRows) rows")
+    }
+
+    var rows: mr_rows { mr_rows(data: memory.floats, stride: width) }
+
+    /// A row's values, for tests and debugging.
+    package subscript(row: Int) -> [Float] {
+        get {
+            precondition(row >= 0 && row < maxRows)
+            return Array(UnsafeBufferPointer(start: memory.floats + row * width, count: width))
+        }
+        set {
+            precondition(row >= 0 && row < maxRows && newValue.count == width)
+            (memory.floats + row * width).update(from: newValue, count: width)
+        }
+    }
+}

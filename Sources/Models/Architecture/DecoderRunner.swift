@@ -1,0 +1,142 @@
+import Kernels
+
+/// Runs a decoder-only transformer on a device: every architecture that `DecoderConfiguration` can
+/// describe.
+package final class DecoderRunner<D: Device>: ModelRunner {
+    package let shape: ModelShape
+    private let configuration: DecoderConfiguration
+    private let device: D
+    private let weights: DecoderWeights<D>
+    private let rotations: [D.Rotation]
+    private let cache: D.Cache
+    private let buffers: Buffers
+
+    /// Activations of a step, float32. All have `maxRows` rows but `logitRows`, which has `maxLogitRows`.
+    private struct Buffers {
+        /// The residual stream, `[rows, hidden]`.
+        let stream: D.Activation
+        /// Input or output of a block, `[rows, hidden]`.
+        let block: D.Activation
+        /// `[rows, (heads + 2 keyValueHeads) * headWidth]`
+        let queryKeyValue: D.Activation
+        /// `[rows, heads * headWidth]`
+        let attended: D.Activation
+        /// `[rows, feedForward]`
+        let inner: D.Activation
+        /// Final hidden states that logits are wanted of, `[maxLogitRows, hidden]`.
+        let logitRows: D.Activation
+    }
+
+    init(
+        _ sources: DecoderSources, configuration: DecoderConfiguration, shape: ModelShape, device: D
+    ) throws {
+        self.configuration = configuration
+        self.shape = shape
+        self.device = device
+        let c = configuration
+        func buffer(_ width: Int) throws -> D.Activation {
+            try device.makeActivation(maxRows: shape.maxRows, width: width)
+        }
+        weights = try DecoderWeights(sources, configuration: c, on: device)
+        rotations = try c.rotaries.map {
+            try device.makeRotation(
+                inverseFrequencies: $0.inverseFrequencies, scale: $0.attentionFactor,
+                maxPositions: shape.contextLength)
+        }
+        cache = try device.makeCache(
+            c.cacheShape(blockCount: shape.blockCount, blockSize: shape.blockSize))
+        buffers = Buffers(
+            stream: try buffer(c.hidden), block: try buffer(c.hidden),
+            queryKeyValue: try buffer(c.queryKeyValueWidth), attended: try buffer(c.heads * c.headWidth),
+            inner: try buffer(c.feedForward),
+            logitRows: try device.makeActivation(maxRows: shape.maxLogitRows, width: c.hidden))
+    }
+
+    package func forward(_ batch: PackedBatch) throws {
+        precondition(batch.rowCount <= shape.maxRows, "\(batch.rowCount) rows exceed \(shape.maxRows)")
+        let stream = buffers.stream
+        try device.begin(batch)
+        device.embed(weights.embedding, scale: configuration.embeddingScale, into: stream)
+        if let positions = weights.positions { device.addPositions(positions, offset: 0, to: stream) }
+        for (number, layer) in weights.layers.enumerated() {
+            attend(layer, number)
+            feedForward(layer)
+        }
+        normalise(stream, weights.finalNorm, into: buffers.block)
+    }
+
+    package func logits(_ range: Range<Int>) throws -> Logits {
+        precondition(range.count <= shape.maxLogitRows, "\(range.count) rows exceed \(shape.maxLogitRows)")
+        device.gatherLogitRows(buffers.block, range: range, into: buffers.logitRows)
+        return try device.logits(
+            buffers.logitRows, rows: range.count, weights.head, bias: nil,
+            softCap: configuration.logitSoftCap)
+    }
+
+    /// stream += output(attention(norm(stream)))
+    private func attend(_ layer: DecoderWeights<D>.Layer, _ number: Int) {
+        let c = configuration
+        let kind = c.layers[number]
+        let qkv = buffers.queryKeyValue
+        normalise(buffers.stream, layer.attentionNorm, into: buffers.block)
+        device.linear(
+            buffers.block, layer.queryKeyValue.matrix, bias: layer.queryKeyValue.bias, accumulate: false,
+            into: qkv)
+        if let queryNorm = layer.queryNorm, let keyNorm = layer.keyNorm {
+            device.rmsNormHeads(
+                qkv, heads: 0..<c.heads, headWidth: c.headWidth, weight: queryNorm, epsilon: c.normEpsilon)
+            device.rmsNormHeads(
+                qkv, heads: c.heads..<c.heads + c.keyValueHeads, headWidth: c.headWidth, weight: keyNorm,
+                epsilon: c.normEpsilon)
+        }
+        device.rotateAndStore(qkv, rotation: kind.rotary.map { rotations[$0] }, cache: cache, layer: number)
+        device.attention(
+            qkv, cache: cache, layer: number,
+            AttentionShape(
+                queryHeads: c.heads, keyValueHeads: c.keyValueHeads, headWidth: c.headWidth,
+                scale: kind.attentionScale, window: kind.window, softCap: c.attentionSoftCap),
+            into: buffers.attended)
+        add(buffers.attended, layer.attentionOutput, postNorm: layer.postAttentionNorm)
+    }
+
+    /// stream += down(function(gate) * up), of norm(stream)
+    private func feedForward(_ layer: DecoderWeights<D>.Layer) {
+        let c = configuration
+        normalise(buffers.stream, layer.feedForwardNorm, into: buffers.block)
+        switch layer.feedForward {
+        case .mixture(let router, let gateUp, let down, let shape):
+            device.addMixture(
+                buffers.block, router: router, gateUp: gateUp, down: down, shape, to: buffers.stream)
+        case .dense(let up, let down):
+            if c.gated {
+                device.gatedLinear(
+                    buffers.block, up.matrix, bias: up.bias, function: c.activation, into: buffers.inner)
+            } else {
+                device.linear(
+                    buffers.block, up.matrix, bias: up.bias, accumulate: false, into: buffers.inner)
+                device.activate(buffers.inner, function: c.activation)
+            }
+            add(buffers.inner, down, postNorm: layer.postFeedForwardNorm)
+        }
+    }
+
+    /// stream += linear(x), or norm(linear(x)) where there is a norm after the block.
+    private func add(_ x: D.Activation, _ linear: DecoderWeights<D>.Linear, postNorm: D.Vector?) {
+        guard let postNorm else {
+            device.linear(x, linear.matrix, bias: linear.bias, accumulate: true, into: buffers.stream)
+            return
+        }
+        device.linear(x, linear.matrix, bias: linear.bias, accumulate: false, into: buffers.block)
+        device.addRMSNorm(
+            buffers.block, weight: postNorm, epsilon: configuration.normEpsilon, to: buffers.stream)
+    }
+
+    private func normalise(_ x: D.Activation, _ norm: DecoderWeights<D>.Norm, into y: D.Activation) {
+        if let bias = norm.bias {
+            device.layerNorm(
+                x, weight: norm.weight, bias: bias, epsilon: configuration.normEpsilon, into: y)
+        } else {
+            device.rmsNorm(x, weight: norm.weight, epsilon: configuration.normEpsilon, into: y)
+        }
+    }
+}

@@ -1,0 +1,196 @@
+import JobQueue
+import Kernels
+import Models
+import Scheduler
+
+/// The step loop: schedule, forward, sample, commit. Belongs to the engine's thread.
+final class EngineLoop {
+    private struct Running {
+        var generation: GenerationState
+        var startedAt: ContinuousClock.Instant?
+        var firstTokenAt: ContinuousClock.Instant?
+    }
+
+    private var scheduler: BatchScheduler
+    private let runner: any ModelRunner
+    private let tokenizer: any Tokenizer
+    private let emit: (EngineEvent) -> Void
+    private var running: [SequenceID: Running] = [:]
+    private var plan = StepPlan()
+    private var sampled: [Scheduler.SampledToken] = []
+    private var ended: [SequenceID] = []
+    private var sampler = Sampler()
+    private var generatedTokens = 0
+    private let clock = ContinuousClock()
+    private(set) var snapshot: EngineSnapshot
+
+    init(
+        limits: SchedulerLimits, runner: any ModelRunner, tokenizer: any Tokenizer,
+        emit: @escaping (EngineEvent) -> Void
+    ) {
+        scheduler = BatchScheduler(limits)
+        self.runner = runner
+        self.tokenizer = tokenizer
+        self.emit = emit
+        snapshot = EngineSnapshot(statistics: scheduler.statistics, room: scheduler.room)
+    }
+
+    var isIdle: Bool { scheduler.isEmpty }
+
+    func add(_ job: EngineJob) {
+        snapshot.acceptedJobs += 1
+        guard job.spec.needsModel else {
+            let now = clock.now
+            emitFinished(job.id, Running(generation: GenerationState(job.spec, tokenizer: tokenizer)), at: now)
+            return
+        }
+        do throws(AdmissionError) {
+            try scheduler.add(job.newSequence)
+            running[job.id] = Running(generation: GenerationState(job.spec, tokenizer: tokenizer))
+        } catch {
+            emit(.failed(job.id, Self.outcome(of: error)))
+        }
+    }
+
+    func cancel(_ id: SequenceID) {
+        scheduler.cancel(id)
+        running[id] = nil
+    }
+
+    func returnWaiting() {
+        for id in running.filter({ $0.value.startedAt == nil }).keys.sorted() {
+            cancel(id)
+            emit(.returned(id))
+        }
+    }
+
+    /// One forward pass and what follows from it.
+    /// - Throws: when the device failed; nothing can run on it any more.
+    func step() throws {
+        scheduler.schedule(into: &plan)
+        if !plan.isEmpty {
+            noteStarts()
+            try runner.forward(PackedBatch(plan))
+            try sample()
+            commit()
+        }
+        refreshSnapshot()
+    }
+
+    private func noteStarts() {
+        let now = clock.now
+        for entry in plan.entries where entry.phase == .prefill && running[entry.id]?.startedAt == nil {
+            running[entry.id]?.startedAt = now
+        }
+    }
+
+    /// Reads the step's logits, a slice at a time, and lets each sequence choose its token.
+    private func sample() throws {
+        var entries = plan.entries.makeIterator()
+        var entry = entries.next()
+        var first = 0
+        while first < plan.logitRows.count {
+            let range = first..<min(first + runner.shape.maxLogitRows, plan.logitRows.count)
+            let logits = try runner.logits(range)
+            for place in range {
+                while let current = entry, place >= current.logits.upperBound { entry = entries.next() }
+                guard let current = entry else { break }
+                let samples = current.samples && place == current.logits.upperBound - 1
+                let position = Int(plan.positions[Int(plan.logitRows[place])])
+                logits.withMutableRow(place - range.lowerBound) { row in
+                    read(&row, of: current.id, position: position, samples: samples)
+                }
+            }
+            first = range.upperBound
+        }
+    }
+
+    /// One row of logits: a token to choose, or a prompt position to score.
+    private func read(_ row: inout MutableSpan<Float>, of id: SequenceID, position: Int, samples: Bool) {
+        guard running[id] != nil else { return }
+        do throws(SamplingError) {
+            guard samples else {
+                try running[id]?.generation.acceptPromptRow(position, row.span, sampler: &sampler)
+                return
+            }
+            guard let step = try running[id]?.generation.accept(&row, sampler: &sampler) else { return }
+            note(step, of: id)
+        } catch {
+            // Its neighbours go on (I7).
+            scheduler.cancel(id)
+            running[id] = nil
+            emit(.failed(id, error.outcome))
+        }
+    }
+
+    private func note(_ step: GenerationState.Step, of id: SequenceID) {
+        guard let token = running[id]?.generation.output.last else { return }
+        if running[id]?.firstTokenAt == nil { running[id]?.firstTokenAt = clock.now }
+        generatedTokens += 1
+        sampled.append(Scheduler.SampledToken(id, token))
+        if case .finished = step { ended.append(id) }
+    }
+
+    private func commit() {
+        for finished in scheduler.commit(sampled) { complete(finished) }
+        for id in ended {
+            if let finished = scheduler.finish(id) { complete(finished) }
+        }
+        sampled.removeAll(keepingCapacity: true)
+        ended.removeAll(keepingCapacity: true)
+    }
+
+    private func complete(_ finished: FinishedSequence) {
+        guard var run = running.removeValue(forKey: finished.id) else { return }
+        run.generation.cachedTokens = finished.cachedPromptTokens
+        emitFinished(finished.id, run, at: clock.now)
+    }
+
+    private func emitFinished(_ id: SequenceID, _ run: Running, at now: ContinuousClock.Instant) {
+        var generation = run.generation
+        if generation.spec.maxTokens == 0 { generation.finishScoring() }
+        guard let sequence = generation.result else {
+            preconditionFailure("\(id) left the scheduler before its generation ended")
+        }
+        emit(
+            .finished(
+                id,
+                FinishedGeneration(
+                    sequence: sequence, startedAt: run.startedAt ?? now, firstTokenAt: run.firstTokenAt ?? now,
+                    endedAt: now)))
+    }
+
+    private func refreshSnapshot() {
+        snapshot.statistics = scheduler.statistics
+        snapshot.room = scheduler.room
+        snapshot.generatedTokens = generatedTokens
+        snapshot.promptTokens = snapshot.statistics.counts.prefillRows
+        snapshot.steps = snapshot.statistics.counts.steps
+    }
+
+    private static func outcome(of error: AdmissionError) -> OutcomeError {
+        switch error {
+        case .beyondContext, .beyondCache:
+            OutcomeError(code: "context_length_exceeded", message: error.description)
+        case .emptyPrompt, .negativeNewTokens, .priority:
+            OutcomeError(code: "invalid_request", message: error.description)
+        case .duplicate, .tooManyWaiting:
+            OutcomeError(code: "internal_error", message: error.description, statusCode: 500)
+        }
+    }
+}
+
+extension PackedBatch {
+    /// The scheduler's plan as kernels read it; shares the plan's arrays.
+    init(_ plan: StepPlan) {
+        self.init()
+        tokens = plan.tokens
+        positions = plan.positions
+        slots = plan.slots
+        blockTables = plan.blockTables
+        logitRows = plan.logitRows
+        sequences = plan.entries.map { entry in
+            Sequence(rows: entry.rows, start: entry.start, blockTableOffset: entry.blocks.lowerBound)
+        }
+    }
+}
