@@ -11,13 +11,13 @@ struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Complete a file of prompts with a model on this machine.",
         discussion: """
-            INPUT holds OpenAI batch lines, lines of {"prompt": …} or {"messages": […]} with optional parameters, or, as \
-            .txt, one prompt a line; '-' is standard input. OUTPUT gets a line for each request as it finishes. Kill it at \
-            any moment and run the same command again: it goes on where it was.
+            INPUT holds OpenAI batch lines, lines of {"prompt": …} or {"messages": […]} with optional \
+            parameters, or, as .txt, one prompt a line; '-' is standard input. OUTPUT gets a line for each request as \
+            it finishes. Kill it at any moment and run the same command again: it goes on where it was.
 
-            Exit codes: 0 all requests completed; 1 finished, but some requests failed (see the errors file); 2 the input \
-            cannot be used, or differs from the run that OUTPUT belongs to; 3 the model, the state or the output cannot be \
-            used; 64 wrong usage; 130 or 143 stopped by SIGINT or SIGTERM (run again to go on).
+            Exit codes: 0 all requests completed; 1 finished, but some requests failed (see the errors file); 2 the \
+            input cannot be used, or differs from the run that OUTPUT belongs to; 3 the model, the state or the output \
+            cannot be used; 64 wrong usage; 130 or 143 stopped by SIGINT or SIGTERM (run again to go on).
             """)
 
     @Argument(help: "Batch file, or '-' for standard input.") var input: String

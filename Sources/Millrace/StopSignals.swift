@@ -13,8 +13,8 @@ final class StopSignals: Sendable {
     // Only kept alive here; dispatch sources may be held by any thread.
     nonisolated(unsafe) private let sources: [any DispatchSourceSignal]
 
-    /// - Parameter onSignal: called on a queue of its own, with 1 for the first signal and 2 for the second, and the exit
-    ///   status that the signal stands for.
+    /// - Parameter onSignal: called on a queue of its own, with 1 for the first signal and 2 for the second, and the
+    ///   exit status that the signal stands for.
     init(onSignal: @escaping @Sendable (_ count: Int, _ status: Int32) -> Void) {
         let queue = DispatchQueue(label: "signals")
         let handled = [SIGINT, SIGTERM]
