@@ -60,7 +60,7 @@ struct RunCommand: AsyncParsableCommand {
     private func complete() async throws(RunError) -> (summary: Summary, signalCode: Int32?) {
         let local: LocalModel
         do {
-            local = try LocalModel(path: ModelOptions.resolve(model))
+            local = try LocalModel(path: ModelOptions.resolve(model), name: ModelOptions.shortName(model))
         } catch {
             throw .worker("\(error)")
         }
