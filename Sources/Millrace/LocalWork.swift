@@ -4,8 +4,8 @@ import Logging
 import Submitter
 import Worker
 
-/// The worker's side of `millrace run`: a model on this machine's CPU, working on one batch until it is over or a signal
-/// says stop.
+/// The worker's side of `millrace run`: a model on this machine's CPU, working on one batch until it is over or a
+/// signal says stop.
 struct LocalWork: Sendable {
     let model: LocalModel
     let settings: LocalModel.Settings

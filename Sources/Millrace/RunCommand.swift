@@ -11,13 +11,13 @@ struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Complete a file of prompts with a model on this machine.",
         discussion: """
-            INPUT holds OpenAI batch lines, lines of {"prompt": …} or {"messages": […]} with optional parameters, or, as \
-            .txt, one prompt a line; '-' is standard input. OUTPUT gets a line for each request as it finishes. Kill it at \
-            any moment and run the same command again: it goes on where it was.
+            INPUT holds OpenAI batch lines, lines of {"prompt": …} or {"messages": […]} with optional \
+            parameters, or, as .txt, one prompt a line; '-' is standard input. OUTPUT gets a line for each request as \
+            it finishes. Kill it at any moment and run the same command again: it goes on where it was.
 
-            Exit codes: 0 all requests completed; 1 finished, but some requests failed (see the errors file); 2 the input \
-            cannot be used, or differs from the run that OUTPUT belongs to; 3 the model, the state or the output cannot be \
-            used; 64 wrong usage; 130 or 143 stopped by SIGINT or SIGTERM (run again to go on).
+            Exit codes: 0 all requests completed; 1 finished, but some requests failed (see the errors file); 2 the \
+            input cannot be used, or differs from the run that OUTPUT belongs to; 3 the model, the state or the output \
+            cannot be used; 64 wrong usage; 130 or 143 stopped by SIGINT or SIGTERM (run again to go on).
             """)
 
     @Argument(help: "Batch file, or '-' for standard input.") var input: String
@@ -60,16 +60,16 @@ struct RunCommand: AsyncParsableCommand {
     private func complete() async throws(RunError) -> (summary: Summary, signalCode: Int32?) {
         let local: LocalModel
         do {
-            local = try LocalModel(path: ModelOptions.resolve(model))
+            local = try LocalModel(path: ModelOptions.resolve(model), name: ModelOptions.shortName(model))
         } catch {
             throw .worker("\(error)")
         }
         let meter = EngineMeter()
         let work = LocalWork(model: local, settings: batching.applied(to: options.settings), onStart: meter.attach)
         let hasBegun = Atomic(false)
-        let signals = StopSignals { count in
+        let signals = StopSignals { count, status in
             // Before the worker runs nothing is lost by ending at once.
-            guard hasBegun.load(ordering: .acquiring) else { _exit(130) }
+            guard hasBegun.load(ordering: .acquiring) else { _exit(status) }
             if count == 1, !quiet { ConsoleOutput.note("stopping; what runs may finish (again to stop at once)") }
             work.inbox.stop()
         }

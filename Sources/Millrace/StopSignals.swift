@@ -13,8 +13,9 @@ final class StopSignals: Sendable {
     // Only kept alive here; dispatch sources may be held by any thread.
     nonisolated(unsafe) private let sources: [any DispatchSourceSignal]
 
-    /// - Parameter onSignal: called on a queue of its own, with 1 for the first signal and 2 for the second.
-    init(onSignal: @escaping @Sendable (Int) -> Void) {
+    /// - Parameter onSignal: called on a queue of its own, with 1 for the first signal and 2 for the second, and the
+    ///   exit status that the signal stands for.
+    init(onSignal: @escaping @Sendable (_ count: Int, _ status: Int32) -> Void) {
         let queue = DispatchQueue(label: "signals")
         let handled = [SIGINT, SIGTERM]
         sources = handled.map { DispatchSource.makeSignalSource(signal: $0, queue: queue) }
@@ -23,7 +24,7 @@ final class StopSignals: Sendable {
             source.setEventHandler { [weak self] in
                 guard let count = self?.note(number) else { return }
                 guard count <= 2 else { _exit(128 + number) }
-                onSignal(count)
+                onSignal(count, 128 + number)
             }
             source.resume()
         }

@@ -27,7 +27,8 @@ package struct LocalModel: Sendable {
     /// What responses call it when the request did not.
     package let name: String
 
-    /// - Throws: `ModelError`, `TokenizerError`, `ChatTemplateSourceError` or `TemplateError`, each saying what is wrong.
+    /// - Throws: `ModelError`, `TokenizerError`, `ChatTemplateSourceError` or `TemplateError`, each saying what is
+    ///   wrong.
     package init(path: String, name: String? = nil) throws {
         checkpoint = try Checkpoint(path: path)
         tokenizer = try TokenizerLoader.make(checkpoint.tokenizer)

@@ -41,8 +41,8 @@ package actor NativeWorker {
         /// For the engine's `onEvent`.
         package func receive(_ event: EngineEvent) { signals.post(.engine(event)) }
 
-        /// The first call drains: nothing new starts, what runs may finish for a while. The second hands everything back
-        /// now.
+        /// The first call drains: nothing new starts, what runs may finish for a while. The second hands everything
+        /// back now.
         package func stop() { signals.post(.stop) }
     }
 

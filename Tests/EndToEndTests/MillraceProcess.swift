@@ -49,7 +49,7 @@ struct MillraceProcess {
     }
 
     private static func create(_ url: URL) throws -> FileHandle {
-        FileManager.default.createFile(atPath: url.path, contents: nil)
+        try Data().write(to: url)
         return try FileHandle(forWritingTo: url)
     }
 

@@ -32,6 +32,9 @@ package struct ChatTemplate: Sendable {
         extra: JSONObject = JSONObject(), now: CalendarTime
     ) throws(TemplateError) -> String {
         let budget = TemplateBudget(limits)
+        for message in messages { budget.allow(for: message) }
+        if let tools { budget.allow(for: tools) }
+        budget.allow(for: .object(extra))
         var variables: [TemplateText: TemplateValue] = [:]
         for function in TemplateFunction.allCases { variables[TemplateText(function.rawValue)] = .function(function) }
         variables["messages"] = try budget.value(.array(messages.map(Self.withReasoningNames)))
@@ -61,6 +64,20 @@ package struct ChatTemplate: Sendable {
 }
 
 extension TemplateBudget {
+    /// The work that a template may do grows with what it is given.
+    fileprivate func allow(for json: JSON) {
+        switch json {
+        case .string(let text): allow(inputBytes: text.utf8.count)
+        case .array(let values): for value in values { allow(for: value) }
+        case .object(let object):
+            for (name, value) in object.members {
+                allow(inputBytes: name.utf8.count)
+                allow(for: value)
+            }
+        default: break
+        }
+    }
+
     /// What a JSON value is to a template.
     func value(_ json: JSON) throws(TemplateError) -> TemplateValue {
         try enter()

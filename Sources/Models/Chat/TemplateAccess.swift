@@ -96,10 +96,7 @@ extension TemplateInterpreter {
             return try budget.tuple(range(items.values.count, start, end, step).indices.map { items.values[$0] })
         case .range(let range):
             let part = try self.range(range.count, start, end, step)
-            return .range(
-                try TemplateRange(
-                    start: range.start + part.first * range.step, end: range.start + part.last * range.step,
-                    step: range.step * part.step))
+            return .range(try range.slice(part.first, part.last, part.step))
         case .dict: throw TemplateError(.runtime, "unhashable type: 'slice'")
         default: throw TemplateError(.runtime, "'\(value.typeName)' object is not subscriptable")
         }

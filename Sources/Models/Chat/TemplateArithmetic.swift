@@ -55,7 +55,7 @@ extension TemplateInterpreter {
         let (total, overflow) = size.multipliedReportingOverflow(by: times)
         try budget.charge(overflow ? .max : total)
         switch sequence {
-        case .text(let text): return .text(text.with(String(repeating: text.string, count: times)))
+        case .text(let text): return .text(text.repeated(times))
         case .list(let items): return try budget.list(Array(repeating: items.values, count: times).flatMap(\.self))
         case .tuple(let items): return try budget.tuple(Array(repeating: items.values, count: times).flatMap(\.self))
         default: return sequence

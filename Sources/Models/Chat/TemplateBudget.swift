@@ -11,6 +11,8 @@ final class TemplateBudget {
         workBytes = limits.workBytes
     }
 
+    func allow(inputBytes: Int) { workBytes += inputBytes * limits.workBytesForEachInputByte }
+
     /// One statement or expression.
     func step() throws(TemplateError) {
         steps -= 1
@@ -19,12 +21,18 @@ final class TemplateBudget {
 
     /// Work on so many bytes: before it is done, so that its memory is bounded too.
     func charge(_ bytes: Int) throws(TemplateError) {
-        workBytes -= max(bytes, 0)
+        workBytes -= min(max(bytes, 0), workBytes + 1)
         if workBytes < 0 { throw TemplateError(.limit, "works on more than \(limits.workBytes) bytes") }
     }
 
+    /// Work on `count` things of `bytes` each.
+    func charge(_ count: Int, of bytes: Int) throws(TemplateError) {
+        let (total, overflow) = max(count, 0).multipliedReportingOverflow(by: bytes)
+        try charge(overflow ? .max : total)
+    }
+
     /// Work on so many values.
-    func charge(values: Int) throws(TemplateError) { try charge(values * 24) }
+    func charge(values: Int) throws(TemplateError) { try charge(values, of: 32) }
 
     /// Pairs with `leave`.
     func enter() throws(TemplateError) {
@@ -46,7 +54,7 @@ extension TemplateBudget {
         case .dict(let dict): try charge(dict.count)
         case .view(let view): try charge(values: view.dict.count)
         case .range(let range): try charge(values: range.count)
-        default: try charge(1)
+        default: try charge(values: 1)
         }
     }
 

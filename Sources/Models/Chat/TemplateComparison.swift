@@ -5,7 +5,7 @@ struct TemplateComparison {
     init(_ budget: TemplateBudget) { self.budget = budget }
 
     func equal(_ a: TemplateValue, _ b: TemplateValue) throws(TemplateError) -> Bool {
-        try budget.charge(1)
+        try budget.charge(values: 1)
         switch (a, b) {
         case (.undefined, .undefined), (.none, .none): return true
         case (.text(let a), .text(let b)):
@@ -75,7 +75,7 @@ struct TemplateComparison {
     func holds(
         _ a: TemplateValue, _ comparison: Operator, _ b: TemplateValue
     ) throws(TemplateError) -> Bool {
-        try budget.charge(1)
+        try budget.charge(values: 1)
         if let order = order(a, b) {
             return switch comparison {
             case .less: order == .less

@@ -49,8 +49,9 @@ package struct TemplateLimits: Sendable {
     package var evaluationDepth = 320
     /// Expressions and statements evaluated in one rendering.
     package var steps = 4_000_000
-    /// Bytes of text and collections built or searched in one rendering.
-    package var workBytes = 1 << 27
+    /// Bytes of text and collections built or searched in one rendering, apart from what its input allows.
+    package var workBytes = 1 << 26
+    package var workBytesForEachInputByte = 256
     /// UTF-8 bytes of the rendered text.
     package var outputBytes = 1 << 25
 

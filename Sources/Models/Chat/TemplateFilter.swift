@@ -104,7 +104,7 @@ extension TemplateInterpreter {
     ) throws(TemplateError) -> TemplateValue {
         var results: [TemplateValue] = []
         var failure: TemplateError?
-        // Python makes these results when they are asked for, so a failure shows only when the iterator gets there.
+        // As in `lazily`, but what comes before the failure can still be had.
         do {
             if value.isTrue {
                 let change = try filter == .map ? mapping(arguments) : selection(filter, arguments)

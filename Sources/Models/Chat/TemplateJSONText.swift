@@ -29,7 +29,7 @@ struct TemplateJSONText: ~Copyable {
     }
 
     private mutating func put(_ text: String) throws(TemplateError) {
-        try budget.charge(text.utf8.count + 1)
+        try budget.charge(text.utf8.count + 16)
         out += text
     }
 
@@ -75,7 +75,7 @@ struct TemplateJSONText: ~Copyable {
 
     private mutating func breakLine() throws(TemplateError) {
         guard let indent = format.indent else { return }
-        try budget.charge(indent.utf8.count * level)
+        try budget.charge(level, of: indent.utf8.count)
         try put("\n" + String(repeating: indent, count: level))
     }
 

@@ -15,8 +15,9 @@ extension TemplateInterpreter {
         case .sum: return try sum(value, arguments)
         case .unique:
             let given = try filter.bind(arguments, ["case_sensitive", "attribute"])
-            let items = try items(of: value)
-            return try unique(items, try keys(items, given[1] ?? .none, isCaseSensitive: given.isTrue(0)))
+            return try lazily { () throws(TemplateError) in
+                try unique(value, given[1] ?? .none, isCaseSensitive: given.isTrue(0))
+            }
         default:
             let given = try filter.bind(arguments, ["case_sensitive", "attribute"])
             let items = try items(of: value)
@@ -106,19 +107,17 @@ extension TemplateInterpreter {
         return try budget.list(groups)
     }
 
-    private func unique(_ items: [TemplateValue], _ keys: [TemplateValue]) throws(TemplateError) -> TemplateValue {
+    private func unique(
+        _ value: TemplateValue, _ attribute: TemplateValue, isCaseSensitive: Bool
+    ) throws(TemplateError) -> [TemplateValue] {
+        let items = try items(of: value)
+        let keys = try keys(items, attribute, isCaseSensitive: isCaseSensitive)
         var seen: Set<TemplateKey> = []
         var kept: [TemplateValue] = []
-        var failure: TemplateError?
-        do {
-            for (item, key) in zip(items, keys) where seen.insert(try TemplateKey(key, budget)).inserted {
-                kept.append(item)
-            }
-        } catch {
-            if error.kind == .limit { throw error }
-            failure = error
+        for (item, key) in zip(items, keys) where seen.insert(try TemplateKey(key, budget)).inserted {
+            kept.append(item)
         }
-        return try budget.iterator(kept, failure: failure)
+        return kept
     }
 
     private func sum(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {

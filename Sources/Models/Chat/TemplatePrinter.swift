@@ -21,7 +21,7 @@ struct TemplatePrinter: ~Copyable {
     }
 
     private mutating func put(_ text: String) throws(TemplateError) {
-        try budget.charge(text.utf8.count + 1)
+        try budget.charge(text.utf8.count + 16)
         out += text
     }
 

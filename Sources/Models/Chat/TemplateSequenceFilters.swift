@@ -89,7 +89,7 @@ extension TemplateInterpreter {
     }
 
     /// What Python makes only when it is asked for: a failure shows when the iterator gets there.
-    private func lazily(
+    func lazily(
         _ make: () throws(TemplateError) -> [TemplateValue]
     ) throws(TemplateError) -> TemplateValue {
         let values: [TemplateValue]

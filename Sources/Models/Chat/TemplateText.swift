@@ -27,6 +27,14 @@ struct TemplateText: Sendable {
     /// Code points; takes time proportional to the length.
     var count: Int { string.unicodeScalars.count }
 
+    func repeated(_ times: Int) -> TemplateText {
+        let one = bytes
+        var out: [UInt8] = []
+        out.reserveCapacity(one.count * times)
+        for _ in 0..<times { out += one }
+        return TemplateText(out, isMarkup: isMarkup)
+    }
+
     func with(_ string: String) -> TemplateText { TemplateText(string, isMarkup: isMarkup) }
 }
 

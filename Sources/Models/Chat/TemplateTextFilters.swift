@@ -88,9 +88,10 @@ extension TemplateInterpreter {
     func centered(
         _ text: TemplateText, width: Int, fill: TemplateText = " "
     ) throws(TemplateError) -> TemplateText {
-        let missing = width - text.count
-        guard missing > 0 else { return text }
-        try budget.charge(missing * fill.byteCount)
+        let count = text.count
+        guard width > count else { return text }
+        let missing = width - count
+        try budget.charge(missing, of: fill.byteCount)
         // Which side gets the odd one is CPython's choice.
         let left = missing / 2 + (missing & width & 1)
         return text.with(

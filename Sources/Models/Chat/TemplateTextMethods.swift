@@ -13,6 +13,14 @@ extension TemplateText {
         case ask(@Sendable (TemplateText) -> Bool)
         case center, count, expandTabs, format, formatMap, join, replace, splitLines, fillZeros
         case unsupported
+
+        /// Looks at the text at most once, and makes no more than one copy.
+        var isCheap: Bool {
+            switch self {
+            case .strip, .affix, .remove, .ask, .format, .formatMap: true
+            default: false
+            }
+        }
     }
 
     static let methods: [TemplateText: Method] = [
@@ -75,9 +83,10 @@ extension TemplateInterpreter {
     func call(
         _ text: TemplateText, _ name: TemplateText, _ arguments: TemplateArguments
     ) throws(TemplateError) -> TemplateValue {
-        try budget.charge(text.byteCount * 8)
         let function = name.string
-        switch TemplateText.methods[name] ?? .unsupported {
+        let method = TemplateText.methods[name] ?? .unsupported
+        try budget.charge(text.byteCount * (method.isCheap ? 1 : 8))
+        switch method {
         case .strip(let side):
             let given = try arguments.bind(function, ["chars"])
             return .text(text.stripped(side, of: try characters(given, 0, function)))
@@ -262,8 +271,9 @@ extension TemplateInterpreter {
             throw TemplateError(.runtime, "The fill character must be exactly one character long")
         }
         if name == "center" { return .text(try centered(text, width: width, fill: fill)) }
-        let missing = max(0, width - text.count)
-        try budget.charge(missing * fill.byteCount)
+        let count = text.count
+        let missing = width > count ? width - count : 0
+        try budget.charge(missing, of: fill.byteCount)
         let filling = String(repeating: fill.string, count: missing)
         if name == "ljust" { return .text(text.with(text.string + filling)) }
         if name == "zfill", let sign = text.string.unicodeScalars.first, sign == "-" || sign == "+" {

@@ -207,7 +207,7 @@ enum TemplateKey: Hashable {
     case object(ObjectIdentifier)
 
     init(_ value: TemplateValue, _ budget: TemplateBudget) throws(TemplateError) {
-        try budget.charge(1)
+        try budget.charge(values: 2)
         if case .text(let text) = value { try budget.charge(text.byteCount) }
         switch value {
         case .none: self = .none
@@ -259,6 +259,20 @@ final class TemplateRange {
     }
 
     func value(at index: Int) -> TemplateValue { .int(start + index * step) }
+
+    /// Of positions that may be one beyond either end.
+    func slice(_ first: Int, _ last: Int, _ by: Int) throws(TemplateError) -> TemplateRange {
+        func position(_ index: Int) -> (Int, Bool) {
+            let (offset, isTooFar) = index.multipliedReportingOverflow(by: step)
+            let (position, isOutside) = start.addingReportingOverflow(offset)
+            return (position, isTooFar || isOutside)
+        }
+        let ends = [position(first), position(last), step.multipliedReportingOverflow(by: by)]
+        guard !ends.contains(where: \.1) else {
+            throw TemplateError(.unsupported, "an integer beyond 64 bits is not supported")
+        }
+        return try TemplateRange(start: ends[0].0, end: ends[1].0, step: ends[2].0)
+    }
 
     func contains(_ number: Int) -> Bool {
         guard step > 0 ? number >= start && number < end : number <= start && number > end else { return false }
