@@ -1,7 +1,7 @@
 import Foundation
 
-/// An open file, closed with the object. Unlike Foundation's handles it says what exactly was written when a write
-/// fails, which is what lets a result file end with a whole line on a full disk.
+/// An open file, closed with the object. Unlike Foundation's handles it says what exactly was written when a
+/// write fails, which is what lets a result file end with a whole line on a full disk.
 final class PosixFile {
     /// As the user named it, for messages.
     let name: String
@@ -34,7 +34,8 @@ final class PosixFile {
     static var standardInput: PosixFile { PosixFile(name: "stdin", descriptor: 0, closes: false) }
     static var standardOutput: PosixFile { PosixFile(name: "stdout", descriptor: 1, closes: false) }
 
-    /// A file without a name in `folder`: its space is freed with the object, also when the process is killed.
+    /// A file without a name in `folder`: its space is freed with the object, also when the process is
+    /// killed.
     static func temporary(in folder: String) throws(FileError) -> PosixFile {
         let path = folder + "/spool.\(getpid())"
         let file = try open(path, .createOrReadWrite)

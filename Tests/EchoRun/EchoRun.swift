@@ -2,7 +2,8 @@ import Foundation
 import JobQueue
 import Submitter
 
-/// `EchoRun INPUT OUTPUT MICROSECONDS`: a run on a real store with a worker that echoes, each step taking so long.
+/// `EchoRun INPUT OUTPUT MICROSECONDS`: a run on a real store with a worker that echoes, each step taking so
+/// long.
 @main struct EchoRun {
     static func main() async throws {
         let arguments = CommandLine.arguments

@@ -26,13 +26,16 @@ import Testing
         return process
     }
 
-    /// Killed at thirty moments, from before the submit to the end: then complete, each custom_id exactly once, and at no
-    /// time has a file a line that is not whole.
+    /// Killed at thirty moments, from before the submit to the end: then complete, each custom_id exactly
+    /// once, and at no time has a file a line that is not whole.
     @Test func aRunSurvivesThirtyKills() throws {
         let count = 400
-        let text = (1...count).map { "{\"custom_id\":\"r\($0)\",\"prompt\":\"\(String(repeating: "x", count: $0))\"}\n" }
-        // One in ten is refused, so that the errors file goes through it too.
-        let run = try TestRun(text.enumerated().map { $0 % 10 == 3 ? "{\"custom_id\":\"r\($0 + 1)\"}\n" : $1 }.joined())
+        let lines = (1...count).map { number in
+            // One in ten is refused, so that the errors file goes through it too.
+            let prompt = number % 10 == 3 ? "" : ",\"prompt\":\"\(String(repeating: "x", count: number))\""
+            return "{\"custom_id\":\"r\(number)\"\(prompt)}\n"
+        }
+        let run = try TestRun(lines.joined())
         var kills = 0
         while kills < 30 {
             let process = try start(run, stepUs: 2000)
@@ -64,7 +67,8 @@ import Testing
         #expect(whole.count > 80_000)
         try run.folder.remove("out.jsonl")
 
-        // Room for the store's own files (32 KiB of shared memory), not for the output: 96 blocks of 512 bytes.
+        // Room for the store's own files (32 KiB of shared memory), not for the output: 96 blocks of 512
+        // bytes.
         process = try start(run, stepUs: 0, setup: "trap '' XFSZ; ulimit -f 96")
         process.waitUntilExit()
         #expect(process.terminationReason == .exit)

@@ -20,7 +20,8 @@ import Testing
         #expect(!error.message.unicodeScalars.contains { $0.properties.generalCategory == .control })
     }
 
-    /// All kinds of bad lines among good ones: each bad one fails alone, with its line, and the good ones complete.
+    /// All kinds of bad lines among good ones: each bad one fails alone, with its line, and the good ones
+    /// complete.
     @Test(arguments: [1, 2] as [UInt64])
     func badLinesHurtNobodyElse(_ seed: UInt64) async throws {
         var generator = SeededGenerator(state: seed)

@@ -1,4 +1,5 @@
-/// Lines that are no requests, of every kind that people and programs make; each with the error that it must get.
+/// Lines that are no requests, of every kind that people and programs make; each with the error that it must
+/// get.
 struct MalformedLine: Sendable, CustomStringConvertible {
     var bytes: [UInt8]
     var code: String
@@ -25,12 +26,14 @@ struct MalformedLine: Sendable, CustomStringConvertible {
     ) -> String { "{\"custom_id\":\(id),\"method\":\(method),\"url\":\(url),\"body\":\(body)\(rest)}" }
 
     private static let notJSON: [MalformedLine] = ([
-        "{", "}", "{oops", "{\"prompt\"", "{\"prompt\":", "{\"prompt\":\"x\"", "{\"prompt\":\"x\",}", "{\"prompt\":\"x}",
+        "{", "}", "{oops", "{\"prompt\"", "{\"prompt\":", "{\"prompt\":\"x\"", "{\"prompt\":\"x\",}",
+        "{\"prompt\":\"x}",
         "{'prompt':'x'}", "{prompt:\"x\"}", "{\"prompt\":\"x\"} trailing", "{\"prompt\":\"x\"}{\"prompt\":\"y\"}",
         "{\"prompt\":\"x\"},", "Write me a poem", "# comment", "// comment", "{\"prompt\":undefined}",
         "{\"prompt\":\"x\",\"temperature\":NaN}", "{\"prompt\":\"x\",\"temperature\":Infinity}",
         "{\"prompt\":\"x\",\"n\":01}", "{\"prompt\":\"x\",\"n\":+1}", "{\"prompt\":\"x\",\"n\":1.}",
-        "{\"prompt\":\"x\",\"n\":.5}", "{\"prompt\":\"x\",\"n\":0x10}", "{\"prompt\":\"\\x41\"}", "{\"prompt\":\"\\u12\"}",
+        "{\"prompt\":\"x\",\"n\":.5}", "{\"prompt\":\"x\",\"n\":0x10}", "{\"prompt\":\"\\x41\"}",
+        "{\"prompt\":\"\\u12\"}",
         "{\"prompt\":\"\\ud800\"}", "{\"prompt\":\"a\tb\"}", "{\"prompt\":\"a\u{1}b\"}", "{\"prompt\":\"x\" \"n\":1}",
         "{\"prompt\":\"x\",,\"n\":1}", "{\"prompt\":True}", "{\"a\":[1,2}", "{\"n\":99999999999999999999999}",
         "{\"n\":1e999}", "<html>", "custom_id,prompt", "\u{0}\u{0}\u{0}", "{\"prompt\":\"x\"\u{A0}}", "tru", "-",

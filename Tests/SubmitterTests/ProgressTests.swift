@@ -72,7 +72,8 @@ import Testing
         #expect(abs(try #require(progress.estimate).seconds - 0.667) < 0.01)
     }
 
-    /// Of requests that end at very different lengths the short ones end first; the long ones then go on for a while.
+    /// Of requests that end at very different lengths the short ones end first; the long ones then go on for
+    /// a while.
     @Test func stragglersAreNotAlmostDone() throws {
         var progress = Progress(start: BatchCounts(total: 12), usage: Usage(), atMs: 0)
         var usage = Usage()

@@ -28,7 +28,8 @@ import Testing
     }
 
     private func write(_ records: [ResultRecord]) throws {
-        let file = try ResultFile(ResultPlaces(output: folder("out.jsonl")), batch: Self.batch, inputName: "in.jsonl")
+        let places = ResultPlaces(output: folder("out.jsonl"))
+        let file = try ResultFile(places, batch: Self.batch, inputName: "in.jsonl")
         try file.append(records)
         try file.endReplay()
         try file.finish()
@@ -125,7 +126,7 @@ import Testing
             try full.flush()
         } throws: { error in
             let text = (error as? ResultFileError)?.description ?? ""
-            return text.contains("/dev/full") && text.contains("No space left") && text.contains("run the same command")
+            return ["/dev/full", "No space left", "run the same command"].allSatisfy(text.contains)
         }
         let null = try ResultFile(ResultPlaces(output: "/dev/null"), batch: Self.batch, inputName: "in.jsonl")
         try null.append([Self.good(0)])

@@ -60,7 +60,9 @@ struct TestRun {
             .map { try JSON(parsing: Array($0)) }
     }
 
-    func customIDs(_ name: String = "out.jsonl") throws -> [String] { try lines(name).map { $0["custom_id"]?.string ?? "" } }
+    func customIDs(_ name: String = "out.jsonl") throws -> [String] {
+        try lines(name).map { $0["custom_id"]?.string ?? "" }
+    }
 
     static func prompts(_ count: Int) -> String {
         (1...count).map { "{\"prompt\":\"prompt \($0)\"}\n" }.joined()

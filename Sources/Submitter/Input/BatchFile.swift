@@ -1,8 +1,10 @@
 import JobQueue
 
-/// Reads requests out of an input's lines. Memory is bounded by the longest line allowed, whatever the file has.
+/// Reads requests out of an input's lines. Memory is bounded by the longest line allowed, whatever the file
+/// has.
 ///
-/// Every line that is not blank gives exactly one request, accepted or refused, so that all are accounted for alike.
+/// Every line that is not blank gives exactly one request, accepted or refused, so that all are accounted for
+/// alike.
 package struct BatchFile: ~Copyable {
     package static let lineBytesMax = 16 << 20
 

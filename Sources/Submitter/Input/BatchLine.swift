@@ -3,8 +3,8 @@
 import JSON
 import JobQueue
 
-/// Makes requests out of lines. It checks what must be known to queue a request: its name, its endpoint and that there
-/// is a body. The body's fields are the worker's to check, where they are understood.
+/// Makes requests out of lines. It checks what must be known to queue a request: its name, its endpoint and
+/// that there is a body. The body's fields are the worker's to check, where they are understood.
 struct BatchLine: ~Copyable {
     /// Longest `custom_id`, in bytes of UTF-8.
     static let customIDBytesMax = 1024
@@ -42,7 +42,8 @@ struct BatchLine: ~Copyable {
             let fault = LineFault.encoding(at: Self.firstInvalidByte(of: line))
             return fault.refusal(customID: nil, file: file, line: number)
         }
-        return .accepted(request("line-\(number)", .completions, JSONObject([("prompt", .string(prompt))]), number))
+        let body = JSONObject([("prompt", .string(prompt))])
+        return .accepted(request("line-\(number)", .completions, body, number))
     }
 
     func tooLong(bytes: Int, limit: Int, number: Int) -> AppendedRequest {
@@ -65,7 +66,8 @@ struct BatchLine: ~Copyable {
             if String(validating: line, as: UTF8.self) == nil {
                 throw .encoding(at: Self.firstInvalidByte(of: line))
             }
-            throw .json("not JSON: \(Self.oneLine(error.description)); each line must be one whole JSON object")
+            let detail = Self.oneLine(error.description)
+            throw .json("not JSON: \(detail); each line must be one whole JSON object")
         }
         guard let object = value.object else {
             let hint = value.array == nil ? "" : "; write a JSON array's elements one a line (jq -c '.[]')"
@@ -77,8 +79,8 @@ struct BatchLine: ~Copyable {
     private static func openEnvelope(_ object: JSONObject) throws(LineFault) -> (Endpoint, JSONObject) {
         for name in object.names where !envelope.contains(name) {
             throw .request(
-                "unknown field \(LineFault.quoted(name)) beside 'body'; a batch line has custom_id, method, url and "
-                    + "body, and parameters belong into the body", LineFault.shortened(name))
+                "unknown field \(LineFault.quoted(name)) beside 'body'; a batch line has custom_id, method, "
+                    + "url and body, and parameters belong into the body", LineFault.shortened(name))
         }
         guard object["custom_id"] != nil else {
             throw .request("'custom_id' is missing; give each line a name of its own", "custom_id")
@@ -107,7 +109,8 @@ struct BatchLine: ~Copyable {
         case (false, true): return (.chatCompletions, body)
         case (true, true): throw .request("has both 'prompt' and 'messages'; keep one", "prompt")
         case (false, false):
-            throw .request("has neither 'prompt' nor 'messages', nor 'body' as OpenAI's batch lines have; add one")
+            throw .request(
+                "has neither 'prompt' nor 'messages', nor 'body' as OpenAI's batch lines have; add one")
         }
     }
 
@@ -127,10 +130,13 @@ struct BatchLine: ~Copyable {
         guard let text = value.string else {
             throw .request("'custom_id' must be a string, is \(value.kindName)", "custom_id")
         }
-        guard !text.isEmpty else { throw .request("'custom_id' is empty; give each line a name", "custom_id") }
+        guard !text.isEmpty else {
+            throw .request("'custom_id' is empty; give each line a name", "custom_id")
+        }
         guard text.utf8.count <= customIDBytesMax else {
             throw .request(
-                "'custom_id' has \(text.utf8.count) bytes, more than \(customIDBytesMax); shorten it", "custom_id")
+                "'custom_id' has \(text.utf8.count) bytes, more than \(customIDBytesMax); shorten it",
+                "custom_id")
         }
         guard !text.utf8.contains(0) else {
             throw .request("'custom_id' contains a NUL character; remove it", "custom_id")
@@ -177,7 +183,9 @@ struct BatchLine: ~Copyable {
 
 extension LineFault {
     /// A field's name as an error may carry it, of bounded length.
-    static func shortened(_ name: String) -> String { String(name.unicodeScalars.prefix(60).map(Character.init)) }
+    static func shortened(_ name: String) -> String {
+        String(name.unicodeScalars.prefix(60).map(Character.init))
+    }
 }
 
 extension String {

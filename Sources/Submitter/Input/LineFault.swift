@@ -19,8 +19,8 @@ struct LineFault: Error, Equatable {
 
     static func encoding(at offset: Int) -> LineFault {
         LineFault(
-            code: "invalid_utf8", reason: "not UTF-8 at byte \(offset + 1) of the line; save the file as UTF-8",
-            parameter: nil, statusCode: 400)
+            code: "invalid_utf8",
+            reason: "not UTF-8 at byte \(offset + 1) of the line; save the file as UTF-8", parameter: nil, statusCode: 400)
     }
 
     static func length(_ bytes: Int, limit: Int) -> LineFault {
@@ -39,7 +39,8 @@ struct LineFault: Error, Equatable {
     /// Foreign text as messages may carry it: in quotes, on one line, of bounded length.
     static func quoted(_ text: String) -> String {
         let kept = text.unicodeScalars.prefix(60)
-        let safe = String(String.UnicodeScalarView(kept.map { $0.properties.generalCategory == .control ? "?" : $0 }))
-        return "'" + safe + (kept.count < text.unicodeScalars.prefix(61).count ? "…" : "") + "'"
+        let safe = kept.map { $0.properties.generalCategory == .control ? "?" : $0 }
+        let isCut = text.unicodeScalars.prefix(61).count > safe.count
+        return "'" + String(String.UnicodeScalarView(safe)) + (isCut ? "…" : "") + "'"
     }
 }

@@ -1,6 +1,7 @@
 import JSON
 
-/// Parameters for requests that do not say otherwise themselves, by the names that OpenAI's and vLLM's bodies use.
+/// Parameters for requests that do not say otherwise themselves, by the names that OpenAI's and vLLM's bodies
+/// use.
 package struct RequestDefaults: Sendable, Equatable {
     package private(set) var parameters: JSONObject
 
@@ -16,7 +17,9 @@ package struct RequestDefaults: Sendable, Equatable {
     }
 
     /// Two names of one thing: a body that says either is not silent.
-    private static let aliases = ["max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"]
+    private static let aliases = [
+        "max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens",
+    ]
 
     /// Adds each parameter that `body` is silent on. `null` is silence, as in OpenAI's API.
     package func fill(_ body: inout JSONObject) {

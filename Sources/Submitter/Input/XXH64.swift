@@ -88,5 +88,7 @@ struct XXH64 {
         rotate(lane &+ word &* prime2, 31) &* prime1
     }
 
-    private static func rotate(_ value: UInt64, _ by: UInt64) -> UInt64 { (value << by) | (value >> (64 - by)) }
+    private static func rotate(_ value: UInt64, _ by: UInt64) -> UInt64 {
+        (value << by) | (value >> (64 - by))
+    }
 }

@@ -13,8 +13,8 @@ package struct ResultPlaces: Sendable, Equatable {
     /// Nil: error lines go among the results.
     package let errors: String?
 
-    /// - Parameter errors: nil: `results.errors.jsonl` beside `results.jsonl`, and with the results where those go to
-    ///   standard output.
+    /// - Parameter errors: nil: `results.errors.jsonl` beside `results.jsonl`, and with the results where
+    ///   those go to standard output.
     package init(output: String, errors: String? = nil) {
         self.output = output
         let chosen = errors ?? (output == "-" ? "-" : Self.besides(output))
@@ -35,7 +35,8 @@ package struct ResultPlaces: Sendable, Equatable {
 
     private var paths: [String] { [output, errors].compactMap { $0 }.filter { $0 != "-" } }
 
-    /// False for standard output, pipes and devices: they take a stream, and cannot be compared with the store.
+    /// False for standard output, pipes and devices: they take a stream, and cannot be compared with the
+    /// store.
     var isOutputRegular: Bool {
         get throws(ResultFileError) {
             guard output != "-" else { return false }
@@ -76,10 +77,12 @@ package struct ResultPlaces: Sendable, Equatable {
     func refuseOverwriting(by batch: BatchID?, ownsOutput: Bool) throws(RunError) {
         for path in paths {
             if batch != nil, ownsOutput, path == output || path == Self.besides(output) { continue }
-            guard let facts = try? PosixFile.facts(of: path), facts.isRegular, facts.bytes > 0 else { continue }
+            let facts = try? PosixFile.facts(of: path)
+            guard let facts, facts.isRegular, facts.bytes > 0 else { continue }
             if let batch, Self.hasLines(of: batch, path) { continue }
             throw .foreignOutput(
-                "\(path) has contents that are not this run's; choose another file, or overwrite it with --restart")
+                "\(path) has contents that are not this run's; choose another file, or overwrite it with "
+                    + "--restart")
         }
     }
 
@@ -89,7 +92,8 @@ package struct ResultPlaces: Sendable, Equatable {
     }
 }
 
-/// The results of a batch as files: an output, and an errors file that is there only when a request did not succeed.
+/// The results of a batch as files: an output, and an errors file that is there only when a request did not
+/// succeed.
 final class ResultFile {
     private let line: ResultLine
     private let output: ResultSink
@@ -99,7 +103,9 @@ final class ResultFile {
     init(_ places: ResultPlaces, batch: BatchID, inputName: String) throws(ResultFileError) {
         line = ResultLine(batch: batch, inputName: inputName)
         do throws(FileError) {
-            output = places.output == "-" ? ResultSink(standardOutput: ()) : try ResultSink(path: places.output, keepsEmpty: true)
+            output =
+                places.output == "-"
+                ? ResultSink(standardOutput: ()) : try ResultSink(path: places.output, keepsEmpty: true)
             errors = switch places.errors {
             case nil: nil
             case "-": ResultSink(standardOutput: ())
@@ -150,7 +156,8 @@ final class ResultFile {
             try write()
         } catch {
             throw ResultFileError(
-                description: "\(error.description). Nothing is lost: make room or mend it, and run the same command again")
+                description: "\(error.description). Nothing is lost: make room or mend it, and run the same "
+                    + "command again")
         }
     }
 }

@@ -3,8 +3,8 @@
 import JSON
 import JobQueue
 
-/// Writes outcomes as OpenAI's batch output and error lines. The same record gives the same bytes whenever it is written,
-/// so a file can be compared with the store, and repaired from it.
+/// Writes outcomes as OpenAI's batch output and error lines. The same record gives the same bytes whenever it
+/// is written, so a file can be compared with the store, and repaired from it.
 struct ResultLine {
     private let idPrefix: String
     private let requestIDPrefix: String
@@ -42,12 +42,15 @@ struct ResultLine {
         return line
     }
 
-    private func writeResponse(_ record: ResultRecord, _ status: Int, _ body: [UInt8], to line: inout [UInt8]) {
+    private func writeResponse(
+        _ record: ResultRecord, _ status: Int, _ body: [UInt8], to line: inout [UInt8]
+    ) {
         line += "{\"status_code\":\(status),\"request_id\":".utf8
         JSON.string("\(requestIDPrefix)\(record.ordinal)_\(record.attempt)").write(to: &line)
         line += ",\"body\":".utf8
         // A newline inside JSON text can only be space between tokens; here it would break the line.
-        line += body.lazy.map { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\r") ? UInt8(ascii: " ") : $0 }
+        let (newline, carriageReturn, space) = (UInt8(ascii: "\n"), UInt8(ascii: "\r"), UInt8(ascii: " "))
+        line += body.lazy.map { $0 == newline || $0 == carriageReturn ? space : $0 }
         line.append(UInt8(ascii: "}"))
     }
 

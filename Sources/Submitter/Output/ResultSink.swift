@@ -1,8 +1,9 @@
 /// Where one kind of result lines goes.
 ///
-/// A regular file is derived from the store, which has the truth: lines are given from the first on in every run. As long as
-/// the file has them already they are only compared; at the first difference (a torn line, an edit, a file that is not
-/// there) the file is cut, at a line's start, and the rest is written from the store. Pipes and the like get every line.
+/// A regular file is derived from the store, which has the truth: lines are given from the first on in every
+/// run. As long as the file has them already they are only compared; at the first difference (a torn line, an
+/// edit, a file that is not there) the file is cut, at a line's start, and the rest is written from the
+/// store. Pipes and the like get every line.
 final class ResultSink {
     let name: String
     private let path: String

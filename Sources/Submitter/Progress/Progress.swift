@@ -137,8 +137,9 @@ package struct Progress: Sendable {
         return Estimate(seconds: seconds, uncertaintySeconds: Self.deviations * seconds * spread.squareRoot())
     }
 
-    /// What is still to be computed. Requests that wait are like those completed. Those that run have part of that behind
-    /// them; the longest end last, so one that is past the mean has, as far as anyone knows, a share of its length to go.
+    /// What is still to be computed. Requests that wait are like those completed. Those that run have part of
+    /// that behind them; the longest end last, so one that is past the mean has, as far as anyone knows, a
+    /// share of its length to go.
     private var tokensLeft: (mean: Double, variance: Double) {
         let running = meter == nil ? 0 : Double(counts.leased)
         let waiting = Double(counts.total - counts.settled) - running

@@ -45,7 +45,8 @@ struct ProgressLine {
         let total = max(progress.counts.total, 1)
         guard blocks else {
             let full = (width - 2) * progress.counts.settled / total
-            return "[" + String(repeating: "#", count: full) + String(repeating: ".", count: width - 2 - full) + "]"
+            let empty = width - 2 - full
+            return "[" + String(repeating: "#", count: full) + String(repeating: ".", count: empty) + "]"
         }
         let eighths = width * 8 * progress.counts.settled / total
         let (full, rest) = (eighths / 8, eighths % 8)

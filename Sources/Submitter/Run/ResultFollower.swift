@@ -12,7 +12,8 @@ struct ResultFollower {
     private var errors: [String: Int] = [:]
 
     init(
-        queue: any JobQueue, batch: BatchID, order: ResultOrder, file: ResultFile, start: BatchStatus, startMs: Int64
+        queue: any JobQueue, batch: BatchID, order: ResultOrder, file: ResultFile, start: BatchStatus,
+        startMs: Int64
     ) {
         self.queue = queue
         self.batch = batch

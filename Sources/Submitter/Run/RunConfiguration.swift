@@ -15,14 +15,14 @@ package struct RunConfiguration: Sendable {
     package var defaults: RequestDefaults
     package var model: ModelIdentity
     package var lineBytesMax: Int
-    /// How often a request may be begun. High, because killing and resuming a run must never fail what ran then; a
-    /// bound all the same, because a request that crashes the process must not do so for ever.
+    /// How often a request may be begun. High, because killing and resuming a run must never fail what ran
+    /// then; a bound all the same, because a request that crashes the process must not do so for ever.
     package var maxAttempts: Int
 
     package init(
         input: String, format: BatchFormat? = nil, places: ResultPlaces, stateFolder: String? = nil,
-        order: ResultOrder = .completion, restarts: Bool = false, defaults: RequestDefaults = RequestDefaults(),
-        model: ModelIdentity, lineBytesMax: Int = BatchFile.lineBytesMax, maxAttempts: Int = 100
+        order: ResultOrder = .completion, restarts: Bool = false,
+        defaults: RequestDefaults = RequestDefaults(), model: ModelIdentity, lineBytesMax: Int = BatchFile.lineBytesMax, maxAttempts: Int = 100
     ) {
         self.input = input
         self.format = format

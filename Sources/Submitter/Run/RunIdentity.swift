@@ -17,7 +17,8 @@ package struct ModelIdentity: Sendable, Equatable {
     }
 }
 
-/// Everything that decides a run's results. It is stored with the batch, so that a run is only ever resumed as what it was.
+/// Everything that decides a run's results. It is stored with the batch, so that a run is only ever resumed
+/// as what it was.
 struct RunIdentity {
     /// As the batch's metadata has it.
     let entries: [String: String]
@@ -64,7 +65,9 @@ struct RunIdentity {
         }
     }
 
-    private func describe(_ name: String, was old: String?, is new: String?, _ stored: RunIdentity) -> String {
+    private func describe(
+        _ name: String, was old: String?, is new: String?, _ stored: RunIdentity
+    ) -> String {
         switch name {
         case "input.hash":
             return "the input has other contents: \(size), was \(stored.size)"
@@ -72,12 +75,15 @@ struct RunIdentity {
             return "the input's format: \(new ?? "?"), was \(old ?? "?")"
         case "model.fingerprint":
             let (name, before) = (entries[Self.modelName] ?? "?", stored.entries[Self.modelName] ?? "?")
-            return name == before ? "the model \(name) has other contents" : "the model: \(name), was \(before)"
+            guard name == before else { return "the model: \(name), was \(before)" }
+            return "the model \(name) has other contents"
         default:
             let flag = "--" + name.drop { $0 != "." }.dropFirst().replacing("_", with: "-")
             return "\(flag): \(new ?? "not given"), was \(old ?? "not given")"
         }
     }
 
-    private var size: String { "\(entries["input.lines"] ?? "?") lines, \(entries["input.bytes"] ?? "?") bytes" }
+    private var size: String {
+        "\(entries["input.lines"] ?? "?") lines, \(entries["input.bytes"] ?? "?") bytes"
+    }
 }

@@ -2,14 +2,15 @@ import Foundation
 import JobQueue
 import Synchronization
 
-/// One `millrace run`, from the input to the last result: submits the batch or finds the one that an earlier run left,
-/// writes results while a worker makes them, and says what it came to.
+/// One `millrace run`, from the input to the last result: submits the batch or finds the one that an earlier
+/// run left, writes results while a worker makes them, and says what it came to.
 package struct RunSession: Sendable {
     /// How the worker's part ended.
     package enum WorkEnd: Sendable { case finished, stopped }
 
-    /// Leases and settles the batch's requests. Returns `.finished` when the batch is terminal and `.stopped` when told
-    /// to stop before; throws when it cannot work at all. Cancelled when results cannot be written any more.
+    /// Leases and settles the batch's requests. Returns `.finished` when the batch is terminal and `.stopped`
+    /// when told to stop before; throws when it cannot work at all. Cancelled when results cannot be written
+    /// any more.
     package typealias Work = @Sendable (any JobQueue, BatchID) async throws -> WorkEnd
     /// Opens the store at a path, making it if it is not there.
     package typealias OpenQueue = @Sendable (_ path: String) async throws -> any JobQueue
@@ -70,8 +71,8 @@ package struct RunSession: Sendable {
         let batch: BatchID
         if let earlier {
             batch = earlier
-            // The folder is this process's alone, so whoever has leases is dead. Nothing else is due that late: a
-            // run's batch has no window.
+            // The folder is this process's alone, so whoever has leases is dead. Nothing else is due that
+            // late: a run's batch has no window.
             _ = try await queue.recover(at: clock.now() + Self.longerThanAnyLeaseMs)
         } else {
             batch = try await submit(input, identity, queue)
@@ -81,7 +82,8 @@ package struct RunSession: Sendable {
         let stored = RunIdentity(of: start)
         let file = try ResultFile(place, batch: batch, inputName: stored.displayedInput)
         var follower = ResultFollower(
-            queue: queue, batch: batch, order: configuration.order, file: file, start: start, startMs: startMs)
+            queue: queue, batch: batch, order: configuration.order, file: file, start: start,
+            startMs: startMs)
         var status = try await follower.poll(clock, meter?())
         try file.endReplay()
         if isResumed, !status.state.isTerminal {
@@ -98,7 +100,8 @@ package struct RunSession: Sendable {
 
     private func stateFolder() throws -> String? {
         if let folder = configuration.stateFolder { return folder }
-        return try configuration.places.isOutputRegular ? RunState.folder(for: configuration.places.output) : nil
+        let places = configuration.places
+        return try places.isOutputRegular ? RunState.folder(for: places.output) : nil
     }
 
     /// The batch that an earlier run of the same command submitted.
@@ -109,7 +112,9 @@ package struct RunSession: Sendable {
         let accepted = try await queue.list(limit: 100).first { $0.state != .validating }
         guard let accepted else { return nil }
         let differences = identity.differences(from: RunIdentity(of: accepted))
-        guard differences.isEmpty else { throw RunError.changed(state: state.folder, differences: differences) }
+        guard differences.isEmpty else {
+            throw RunError.changed(state: state.folder, differences: differences)
+        }
         return accepted.id
     }
 

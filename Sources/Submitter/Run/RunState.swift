@@ -13,7 +13,9 @@ package final class RunState {
     private static func queuePath(_ folder: String) -> String { folder + "/queue.sqlite" }
 
     /// Whether there is anything to resume.
-    static func hasQueue(_ folder: String) -> Bool { FileManager.default.fileExists(atPath: queuePath(folder)) }
+    static func hasQueue(_ folder: String) -> Bool {
+        FileManager.default.fileExists(atPath: queuePath(folder))
+    }
 
     /// The folder that belongs to an output.
     package static func folder(for output: String) -> String { output + ".millrace" }
@@ -23,7 +25,8 @@ package final class RunState {
     package init(folder: String?) throws(RunError) {
         let manager = FileManager.default
         isTemporary = folder == nil
-        self.folder = folder ?? manager.temporaryDirectory.appending(path: "millrace-\(UUID().uuidString)").path
+        let temporary = manager.temporaryDirectory.appending(path: "millrace-\(UUID().uuidString)")
+        self.folder = folder ?? temporary.path
         do {
             // As the output beside it: whoever may read one may read the other.
             try manager.createDirectory(atPath: self.folder, withIntermediateDirectories: true)

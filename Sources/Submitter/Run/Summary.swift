@@ -44,7 +44,8 @@ package struct Summary: Sendable, Equatable {
             lines.append("errors    " + list.joined(separator: ", ") + (kinds.count > 8 ? ", …" : ""))
         }
         lines.append(
-            "tokens    \(usage.promptTokens.grouped) prompt (\(usage.cachedTokens.grouped) from the prefix cache), "
+            "tokens    \(usage.promptTokens.grouped) prompt "
+                + "(\(usage.cachedTokens.grouped) from the prefix cache), "
                 + "\(usage.completionTokens.grouped) generated")
         if thisRun.requests > 0 {
             let share = thisRun.requests == counts.total ? "" : "\(thisRun.requests.grouped) requests in "
@@ -63,7 +64,9 @@ package struct Summary: Sendable, Equatable {
         if counts.failed > 0 { parts.append("\(counts.failed.grouped) failed") }
         if counts.cancelled > 0 { parts.append("\(counts.cancelled.grouped) cancelled") }
         if counts.expired > 0 { parts.append("\(counts.expired.grouped) expired") }
-        if unfinished > 0 { parts.append("\(unfinished.grouped) still to do: run the same command again to go on") }
+        if unfinished > 0 {
+            parts.append("\(unfinished.grouped) still to do: run the same command again to go on")
+        }
         let note = wasComplete ? " (already complete, nothing was computed)" : ""
         return "requests  \(counts.total.grouped): \(parts.joined(separator: ", "))\(note)"
     }
@@ -77,12 +80,14 @@ package struct Summary: Sendable, Equatable {
             "already_complete": .bool(wasComplete),
             "requests": [
                 "total": counts.total.json, "completed": counts.completed.json, "failed": counts.failed.json,
-                "cancelled": counts.cancelled.json, "expired": counts.expired.json, "unfinished": unfinished.json,
+                "cancelled": counts.cancelled.json, "expired": counts.expired.json,
+                "unfinished": unfinished.json,
             ],
             "errors": .object(JSONObject(sorted.map { (name: $0.key, value: $0.value.json) })),
             "usage": usage.json,
             "this_run": [
-                "requests": thisRun.requests.json, "usage": thisRun.usage.json, "wall_seconds": .double(seconds),
+                "requests": thisRun.requests.json, "usage": thisRun.usage.json,
+                "wall_seconds": .double(seconds),
                 "prompt_tokens_per_second": .double(thisRun.perSecond(thisRun.usage.promptTokens)),
                 "completion_tokens_per_second": .double(thisRun.perSecond(thisRun.usage.completionTokens)),
             ],
