@@ -67,6 +67,9 @@ let package = Package(
             name: "FuzzCheckpoint", dependencies: ["Models", "JSON"], path: "Tests/FuzzCheckpoint",
             swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
+        .executableTarget(
+            name: "QueueBenchmark", dependencies: ["JobQueue"], path: "bench/queue", swiftSettings: strict),
+
         // Killed at random moments by JobQueueTests.
         .executableTarget(
             name: "QueueCrashProbe", dependencies: ["JobQueue"], path: "Tests/QueueCrashProbe",

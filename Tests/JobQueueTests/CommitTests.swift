@@ -1,5 +1,6 @@
 import Foundation
 import JobQueue
+import Synchronization
 import Testing
 
 /// Calls that share a commit, calls whose task is cancelled, and what statements cost.
@@ -114,11 +115,9 @@ import Testing
 }
 
 /// Strings gathered from another thread.
-final class Collected: @unchecked Sendable {
-    // Safe: every access holds the lock.
-    private let lock = NSLock()
-    private var strings: [String] = []
+final class Collected: Sendable {
+    private let strings = Mutex<[String]>([])
 
-    func append(_ string: String) { lock.withLock { strings.append(string) } }
-    var all: [String] { lock.withLock { strings } }
+    func append(_ string: String) { strings.withLock { $0.append(string) } }
+    var all: [String] { strings.withLock { $0 } }
 }

@@ -6,7 +6,8 @@ import JobQueue
 ///
 ///     QueueCrashProbe FILE LIFE TOTAL
 ///
-/// LIFE numbers the runs on one file: it seeds the choices and moves the clock, so that leases of earlier lives are over.
+/// LIFE numbers the runs on one file: it seeds the choices and moves the clock, so that leases of earlier lives are
+/// over.
 /// Lines: `appended COUNT` (so many from the first), `sealed`, `settled ORDINAL ATTEMPT`, `done`.
 @main struct QueueCrashProbe {
     static func main() async throws {

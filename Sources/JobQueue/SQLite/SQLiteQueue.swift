@@ -92,12 +92,12 @@ package final class SQLiteQueue: JobQueue {
                     + "put the queue on a local disk")
         }
         try db.execute(sql: "PRAGMA synchronous = FULL")
-        try db.execute(sql: "PRAGMA wal_autocheckpoint = \(walPages)")
-        try db.execute(sql: "PRAGMA journal_size_limit = \(walPages * QueueSchema.pageBytes * 4)")
+        try db.execute(sql: "PRAGMA wal_autocheckpoint = \(logBytes / QueueSchema.pageBytes)")
+        try db.execute(sql: "PRAGMA journal_size_limit = \(4 * logBytes)")
     }
 
-    /// Pages of log before they are moved into the file: 16 MiB, so that pages written often are moved once.
-    private static let walPages = 4096
+    /// Log that is written before its pages are moved into the file, so that those written often are moved once.
+    private static let logBytes = 16 << 20
 
     /// The one name of a file that links may give several, since the lock goes by the name.
     private static func resolve(_ path: String) throws(JobQueueError) -> String {

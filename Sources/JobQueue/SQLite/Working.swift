@@ -10,29 +10,47 @@ extension QueueTransaction {
         // Once due, a request that waited is like any other; each is moved once.
         try run("UPDATE pending SET not_before = NULL WHERE not_before <= ?", [now.milliseconds])
         var leased: [LeasedRequest] = []
-        for seq in try leasable(at: now) {
-            if leased.count >= max { break }
-            var batch = try batch(seq: seq)
-            let found = try claim(
-                max - leased.count, of: batch, worker: worker, until: now + durationMs)
-            if found.isEmpty { continue }
-            batch.status.counts.queued -= found.count
-            batch.status.counts.leased += found.count
-            try save(batch)
-            leased += found
+        var complete = false
+        // Usually the first batches have enough; when much of them waits, look at all.
+        for wanted in [max, .max] where !complete && leased.count < max {
+            let batches = try leasable(at: now, wanted: wanted)
+            complete = batches.complete
+            for seq in batches.seqs where leased.count < max {
+                var batch = try batch(seq: seq)
+                let found = try claim(max - leased.count, of: batch, worker: worker, until: now + durationMs)
+                if found.isEmpty { continue }
+                batch.status.counts.queued -= found.count
+                batch.status.counts.leased += found.count
+                try save(batch)
+                leased += found
+            }
         }
         return leased
     }
 
-    /// Numbers of the batches that have queued requests, in the order they are served.
-    private func leasable(at now: Timestamp) throws -> [Int64] {
-        try rows(
+    /// Numbers of the batches that have queued requests, in the order they are served: as many as have `wanted`
+    /// requests together. `complete`: there are no more.
+    private func leasable(at now: Timestamp, wanted: Int) throws -> (seqs: [Int64], complete: Bool) {
+        var seqs: [Int64] = []
+        var queued = 0
+        var complete = true
+        try scan(
             """
-            SELECT seq FROM batch INDEXED BY batch_leasable
+            SELECT seq, queued FROM batch INDEXED BY batch_leasable
             WHERE state = 'in_progress' AND queued > 0 AND (deadline IS NULL OR deadline > ?)
             ORDER BY priority DESC, seq
             """, [now.milliseconds]
-        ) { try $0.int64(0) }
+        ) { row in
+            if queued >= wanted {
+                complete = false
+                return false
+            }
+            seqs.append(try row.int64(0))
+            // Wraps only in a damaged file.
+            queued &+= try row.int(1)
+            return true
+        }
+        return (seqs, complete)
     }
 
     private func claim(
