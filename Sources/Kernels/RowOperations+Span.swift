@@ -6,7 +6,9 @@ extension RowOperations {
 
     package static func maximum(_ row: Span<Float>) -> Float { row.withUnsafeBufferPointer { maximum($0) } }
 
-    package static func logSumExp(_ row: Span<Float>) -> Double { row.withUnsafeBufferPointer { logSumExp($0) } }
+    package static func logSumExp(_ row: Span<Float>) -> Double {
+        row.withUnsafeBufferPointer { logSumExp($0) }
+    }
 
     package static func sumOfExponentials(_ row: Span<Float>, maximum: Float, scale: Float) -> Double {
         row.withUnsafeBufferPointer { sumOfExponentials($0, maximum: maximum, scale: scale) }

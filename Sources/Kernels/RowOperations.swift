@@ -1,6 +1,7 @@
 import CKernels
 
-/// Vectorised scans of one row of scores, for sampling. Each visits the row in one fixed order, whatever runs beside it.
+/// Vectorised scans of one row of scores, for sampling. Each visits the row in one fixed order, whatever runs
+/// beside it.
 package enum RowOperations {
     /// The instruction set in use: `MILLRACE_ISA` where it names a usable one, else the best.
     static let instructionSet = ((try? CPUFeatures.chosen()) ?? CPUFeatures.best).kernel
@@ -39,7 +40,8 @@ package enum RowOperations {
         return [Int32](unsafeUninitializedCapacity: count) { buffer, initialized in
             initialized = Int(
                 mr_indices_at_least(
-                    instructionSet, row.baseAddress, Int64(row.count), threshold, buffer.baseAddress, Int64(count)))
+                    instructionSet, row.baseAddress, Int64(row.count), threshold, buffer.baseAddress,
+                    Int64(count)))
         }
     }
 }

@@ -4,6 +4,7 @@ import ArgumentParser
     static let configuration = CommandConfiguration(
         commandName: "millrace", abstract: "Bulk LLM text completion on machines you own.",
         subcommands: [
+            RunCommand.self,
             InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
             PerplexityCommand.self,
         ])

@@ -39,6 +39,12 @@ struct ModelOptions: ParsableArguments {
         return settings
     }
 
+    /// What responses call a model: its name, or the last part of its path without ".gguf".
+    static func shortName(_ model: String) -> String {
+        let last = URL(filePath: model).lastPathComponent
+        return last.hasSuffix(".gguf") ? String(last.dropLast(".gguf".count)) : last
+    }
+
     /// A path, or the name of a fetched model.
     static func resolve(_ model: String) throws -> String {
         try ModelName.resolve(model, environment: ProcessInfo.processInfo.environment)

@@ -10,10 +10,10 @@ struct PerplexityCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "perplexity", abstract: "Measure how well a model predicts a text.",
         discussion: """
-            Prints the mean negative log-likelihood of a token (nats) and its exponential. Without --window the whole text \
-            is one sequence, with the tokenizer's BOS where it adds one, and every token but the first is scored. With \
-            --window N it is cut into consecutive windows of N tokens (BOS included), each by itself; the first token of \
-            a window is not scored, and the short remainder is dropped.
+            Prints the mean negative log-likelihood of a token (nats) and its exponential. Without --window the whole \
+            text is one sequence, with the tokenizer's BOS where it adds one, and every token but the first is scored. \
+            With --window N it is cut into consecutive windows of N tokens (BOS included), each by itself; the first \
+            token of a window is not scored, and the short remainder is dropped.
             """)
 
     @Argument(help: "A GGUF file, a Hugging Face folder, or the name of a fetched model.") var model: String
@@ -31,7 +31,9 @@ struct PerplexityCommand: ParsableCommand {
         let tokenizer = try TokenizerLoader.make(checkpoint.tokenizer)
         let text = try String(contentsOfFile: file, encoding: .utf8)
         let ids = tokenizer.encode(text, parseSpecial: false, addSpecial: window == nil)
-        guard ids.count > 1 else { throw ValidationError("\(file): a text of \(ids.count) tokens has nothing to score") }
+        guard ids.count > 1 else {
+            throw ValidationError("\(file): a text of \(ids.count) tokens has nothing to score")
+        }
         if let window, ids.count < window {
             throw ValidationError("\(file): \(ids.count) tokens are less than one window of \(window)")
         }

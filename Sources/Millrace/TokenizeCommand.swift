@@ -8,8 +8,8 @@ struct TokenizeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tokenize", abstract: "Turn text into token ids.",
         discussion: """
-            Reads FILE or standard input. A .jsonl file (or --jsonl) holds a JSON string, or an object with a "text" or \
-            "prompt" string, on each line, and gives a line of ids each; other input is one text as a whole.
+            Reads FILE or standard input. A .jsonl file (or --jsonl) holds a JSON string, or an object with a "text" \
+            or "prompt" string, on each line, and gives a line of ids each; other input is one text as a whole.
             """)
 
     @Argument(help: "A GGUF file, a Hugging Face folder, or the name of a fetched model.") var model: String
@@ -46,7 +46,8 @@ struct TokenizeCommand: ParsableCommand {
         }
         return try CommandInput.lines(input, of: file).map { value, place in
             guard let text = value.string ?? value["text"]?.string ?? value["prompt"]?.string else {
-                throw ValidationError("\(place): a string, or an object with a \"text\" or \"prompt\" string, is needed")
+                throw ValidationError(
+                    "\(place): a string, or an object with a \"text\" or \"prompt\" string, is needed")
             }
             return text
         }
@@ -58,8 +59,8 @@ struct DetokenizeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "detokenize", abstract: "Turn token ids into text.",
         discussion: """
-            Reads FILE or standard input: on each line ids separated by spaces or commas, a JSON array of them, or an object \
-            with an "ids" array. Each line is a text; with --json it is printed as a JSON string.
+            Reads FILE or standard input: on each line ids separated by spaces or commas, a JSON array of them, or an \
+            object with an "ids" array. Each line is a text; with --json it is printed as a JSON string.
             """)
 
     @Argument(help: "A GGUF file, a Hugging Face folder, or the name of a fetched model.") var model: String

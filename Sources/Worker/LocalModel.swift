@@ -1,4 +1,4 @@
-import JobQueue
+import Foundation
 import Kernels
 import Models
 
@@ -27,11 +27,12 @@ package struct LocalModel: Sendable {
     /// What responses call it when the request did not.
     package let name: String
 
-    /// - Throws: `ModelError`, `TokenizerError` or `TemplateError`, each saying what of which file is wrong.
+    /// - Throws: `ModelError`, `TokenizerError`, `ChatTemplateSourceError` or `TemplateError`, each saying what is
+    ///   wrong.
     package init(path: String, name: String? = nil) throws {
         checkpoint = try Checkpoint(path: path)
         tokenizer = try TokenizerLoader.make(checkpoint.tokenizer)
-        chat = nil
+        chat = try CheckpointChat(checkpoint.tokenizer, now: CalendarTime(Date()))
         self.name = name ?? checkpoint.name
     }
 

@@ -18,9 +18,11 @@ import Testing
 
     static let cases: [(KernelSetting, Case)] = KernelSetting.all.flatMap { setting in
         [
-            Case(length: 75), Case(headWidth: 64, length: 75), Case(queryHeads: 4, keyValueHeads: 1, length: 75, window: 21),
+            Case(length: 75), Case(headWidth: 64, length: 75),
+            Case(queryHeads: 4, keyValueHeads: 1, length: 75, window: 21),
             Case(queryHeads: 9, keyValueHeads: 3, headWidth: 20, length: 75, window: 32, softCap: 8),
-            Case(queryHeads: 2, keyValueHeads: 2, headWidth: 72, length: 75), Case(queryHeads: 18, keyValueHeads: 1, length: 75),
+            Case(queryHeads: 2, keyValueHeads: 2, headWidth: 72, length: 75),
+            Case(queryHeads: 18, keyValueHeads: 1, length: 75),
         ].map { (setting, $0) }
     }
 
@@ -32,7 +34,8 @@ import Testing
         let whole = try run(setting, test, sequences, Plan(chunks: [[length], [], []], threads: 1))[0]
         let plans = [
             Plan(chunks: [[Int](repeating: 1, count: length), [], []], threads: 1),
-            Plan(chunks: [[1, 2, 3, 5, 8, 13, 21, 22], [length], [40, 35]], threads: 3, reversedBlocks: true),
+            Plan(
+                chunks: [[1, 2, 3, 5, 8, 13, 21, 22], [length], [40, 35]], threads: 3, reversedBlocks: true),
             Plan(chunks: [[31, 1, 1, 1, 1, 40], [7, 7, 7], [1, 1, 1, 72]], blockSize: 32),
             Plan(chunks: [[length], [length], [length]], reversedBlocks: true),
             Plan(chunks: [[16, 16, 17, 15, 11], [3, 72], []], threads: 3, blockSize: 64),
@@ -55,7 +58,7 @@ import Testing
             layers: 2, keyValueHeads: test.keyValueHeads, headWidth: test.headWidth, blockCount: blockCount,
             blockSize: plan.blockSize)
         let cache = try bench.device.makeCache(shape)
-        // Every slot starts as NaN, as a freed block of a broken sequence may leave it; padding is never read as such.
+        // Every slot starts as NaN, as a freed block of a broken sequence may leave it.
         cache.poison(headsOf: 0..<blockCount, device: bench.device)
         let tables = qkv.indices.map { sequence in
             (0..<perSequence).map { index in
@@ -70,9 +73,11 @@ import Testing
             for (sequence, chunks) in plan.chunks.enumerated() where step < chunks.count {
                 let start = chunks[..<step].reduce(0, +)
                 batch.sequences.append(
-                    .init(rows: rows.count..<rows.count + chunks[step], start: start,
-                          blockTableOffset: batch.blockTables.count))
-                batch.blockTables += tables[sequence][..<((start + chunks[step] + plan.blockSize - 1) / plan.blockSize)]
+                    .init(
+                        rows: rows.count..<rows.count + chunks[step], start: start,
+                        blockTableOffset: batch.blockTables.count))
+                batch.blockTables +=
+                    tables[sequence][..<((start + chunks[step] + plan.blockSize - 1) / plan.blockSize)]
                 for position in start..<start + chunks[step] {
                     rows.append((sequence, position))
                     batch.tokens.append(0)
@@ -88,7 +93,9 @@ import Testing
             try bench.device.begin(batch)
             bench.device.rotateAndStore(input, rotation: nil, cache: cache, layer: 1)
             bench.device.attention(input, cache: cache, layer: 1, test.shape, into: output)
-            for (row, place) in rows.enumerated() { results[place.sequence].append(output[row].map(\.bitPattern)) }
+            for (row, place) in rows.enumerated() {
+                results[place.sequence].append(output[row].map(\.bitPattern))
+            }
         }
         return results
     }

@@ -24,17 +24,20 @@ struct KernelBench {
     func values(_ activation: CPUActivation, rows: Int) -> [Float] { (0..<rows).flatMap { activation[$0] } }
 
     func matrix(_ parts: [Float]..., inputs: Int) throws -> CPUMatrix {
-        try device.makeMatrix(stacking: parts.map { MatrixSource(WeightTensor($0, shape: [$0.count / inputs, inputs])) })
+        try device.makeMatrix(
+            stacking: parts.map { MatrixSource(WeightTensor($0, shape: [$0.count / inputs, inputs])) })
     }
 
     /// start + x·wᵀ + bias, `[rows, outputs]`; without `start`, y is overwritten.
     func linear(
-        x: [Float], rows: Int, w: [Float], inputs: Int, outputs: Int, bias: [Float]? = nil, start: [Float]? = nil
+        x: [Float], rows: Int, w: [Float], inputs: Int, outputs: Int, bias: [Float]? = nil,
+        start: [Float]? = nil
     ) throws -> [Float] {
         try device.begin(.single(rows: rows))
         let y = try start.map { try activation($0, rows: rows) } ?? poisoned(rows: rows, width: outputs)
         device.linear(
-            try activation(x, rows: rows), try matrix(w, inputs: inputs), bias: try bias.map(device.makeVector),
+            try activation(x, rows: rows), try matrix(w, inputs: inputs),
+            bias: try bias.map(device.makeVector),
             accumulate: start != nil, into: y)
         return values(y, rows: rows)
     }
@@ -54,7 +57,8 @@ struct KernelBench {
 
     /// The experts' part alone (y starts at 0). `gates[e]` is gate then up, `[2 * inner, hidden]`.
     func mixture(
-        x: [Float], rows: Int, router: [Float], gates: [[Float]], downs: [[Float]], inner: Int, _ shape: MixtureShape
+        x: [Float], rows: Int, router: [Float], gates: [[Float]], downs: [[Float]], inner: Int,
+        _ shape: MixtureShape
     ) throws -> [Float] {
         let hidden = router.count / shape.experts
         try device.begin(.single(rows: rows))

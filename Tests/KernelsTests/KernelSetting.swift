@@ -28,8 +28,8 @@ func bfloat16(_ value: Float) -> Float {
 final class TensorBytes {
     let buffer: UnsafeMutableRawBufferPointer
 
-    init(_ values: [Float]) {
-        buffer = .allocate(byteCount: max(4, values.count * 4), alignment: 64)
+    init<T: BitwiseCopyable>(_ values: [T]) {
+        buffer = .allocate(byteCount: max(4, values.count * MemoryLayout<T>.stride), alignment: 64)
         values.withUnsafeBytes { buffer.copyMemory(from: $0) }
     }
 
@@ -40,7 +40,8 @@ extension WeightTensor {
     /// A float32 tensor of its own memory.
     init(_ values: [Float], shape: [Int], name: String = "test") {
         let owner = TensorBytes(values)
-        self.init(name: name, type: .f32, shape: shape, bytes: UnsafeRawBufferPointer(owner.buffer), owner: owner)
+        self.init(
+            name: name, type: .f32, shape: shape, bytes: UnsafeRawBufferPointer(owner.buffer), owner: owner)
     }
 }
 

@@ -12,7 +12,9 @@ import Testing
     }
 
     static let cases: [Case] = KernelSetting.all.flatMap { setting in
-        [(7, 65, 33), (13, 64, 96), (29, 127, 70), (61, 577, 40)].map { Case(setting: setting, rows: $0, inputs: $1, outputs: $2) }
+        [(7, 65, 33), (13, 64, 96), (29, 127, 70), (61, 577, 40)].map {
+            Case(setting: setting, rows: $0, inputs: $1, outputs: $2)
+        }
     }
 
     /// Runs `body` for all rows on 1, 2 and 3 threads, and for each row alone, and compares bits.
@@ -41,7 +43,8 @@ import Testing
     func linear(_ test: Case) throws {
         var random = RandomNumbers(seed: 11)
         let x = random.floats(test.rows * test.inputs, in: -3...3)
-        let w = random.floats(test.outputs * test.inputs), bias = random.floats(test.outputs)
+        let w = random.floats(test.outputs * test.inputs)
+        let bias = random.floats(test.outputs)
         try expectSameBits(test, x: x, outputs: test.outputs) { bench, x, rows in
             try bench.linear(x: x, rows: rows, w: w, inputs: test.inputs, outputs: test.outputs, bias: bias)
         }
@@ -51,10 +54,12 @@ import Testing
     func gatedLinear(_ test: Case) throws {
         var random = RandomNumbers(seed: 12)
         let x = random.floats(test.rows * test.inputs, in: -3...3)
-        let gate = random.floats(test.outputs * test.inputs), up = random.floats(test.outputs * test.inputs)
+        let gate = random.floats(test.outputs * test.inputs)
+        let up = random.floats(test.outputs * test.inputs)
         try expectSameBits(test, x: x, outputs: test.outputs) { bench, x, rows in
             try bench.gatedLinear(
-                x: x, rows: rows, gate: gate, up: up, inputs: test.inputs, outputs: test.outputs, function: .silu)
+                x: x, rows: rows, gate: gate, up: up, inputs: test.inputs, outputs: test.outputs,
+                function: .silu)
         }
     }
 
@@ -62,7 +67,8 @@ import Testing
     func norms(_ test: Case) throws {
         var random = RandomNumbers(seed: 13)
         let x = random.floats(test.rows * test.inputs, in: -3...3)
-        let weight = random.floats(test.inputs), bias = random.floats(test.inputs)
+        let weight = random.floats(test.inputs)
+        let bias = random.floats(test.inputs)
         try expectSameBits(test, x: x, outputs: test.inputs) { bench, x, rows in
             try bench.device.begin(.single(rows: rows))
             let input = try bench.activation(x, rows: rows)
@@ -80,7 +86,9 @@ import Testing
     @Test(arguments: cases)
     func mixture(_ test: Case) throws {
         var random = RandomNumbers(seed: 14)
-        let experts = 5, hidden = test.inputs, inner = test.outputs
+        let experts = 5
+        let hidden = test.inputs
+        let inner = test.outputs
         let x = random.floats(test.rows * hidden)
         let router = random.floats(experts * hidden)
         let gates = (0..<experts).map { _ in random.floats(2 * inner * hidden) }

@@ -2,7 +2,6 @@ import Foundation
 import JSON
 import Kernels
 import Models
-import Testing
 
 /// A real checkpoint that reference data names: `real/MODEL.VARIANT….json`.
 enum RealModel {
@@ -21,7 +20,8 @@ enum RealModel {
     /// for an `hf-…` variant a folder.
     static func path(_ model: String, variant: String) -> String? {
         for folder in folders {
-            let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []).sorted()
+            let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? [])
+                .sorted()
             for name in names where name.hasPrefix(model) {
                 let url = folder.appending(path: name)
                 if variant.hasPrefix("gguf") {
@@ -34,19 +34,23 @@ enum RealModel {
         return nil
     }
 
-    /// Loads onto the CPU; cancels the test where the checkpoint is not on this machine.
-    static func load(_ reference: JSON, _ computeType: ComputeType?, context: Int) throws -> LoadedModel {
+    /// Loads onto the CPU; nil, with a line that says so, where the checkpoint is not on this machine.
+    static func load(_ reference: JSON, _ computeType: ComputeType?, context: Int) throws
+        -> LoadedModel?
+    {
         let model = reference["model"]?.string ?? ""
         let variant = reference["variant"]?.string ?? ""
         guard let path = path(model, variant: variant) else {
-            try Test.cancel(
-                "no checkpoint of \(model) (\(variant)) in \(folders.map(\.path).joined(separator: ", "))")
+            let places = folders.map(\.path).joined(separator: ", ")
+            print("real \(model) \(variant): skipped: no such checkpoint in \(places)")
+            return nil
         }
         return try ModelLoader.load(
-            path: path, on: CPUDevice(computeType: computeType), budget: .blocks((context + 15) / 16),
+            path: path, on: CPUDevice(computeType: computeType),
+            budget: .blocks((context + 15) / 16),
             maxRows: 512)
     }
 
-    /// Whether a bfloat16 engine is meant: what it computes is held to log-probabilities, not to logits.
+    /// float32 is held to the reference's logits, bfloat16 to its log-probabilities and perplexity.
     static let computeTypes: [ComputeType] = [.float32, .bfloat16]
 }

@@ -7,26 +7,33 @@ struct Bench {
     var plan = StepPlan()
 
     init(
-        blockSize: Int = 4, blocks: Int = 100, sequences: Int = 4, budget: Int = 16, context: Int = 1000,
-        watermark: Int = 0, reserve: Double = 0, aging: Int = 4, senior: Int = 3, lookAhead: Int? = nil,
+        blockSize: Int = 4, blocks: Int = 100, sequences: Int = 4, budget: Int = 16,
+        context: Int = 1000,
+        watermark: Int = 0, reserve: Double = 0, aging: Int = 4, senior: Int = 3,
+        lookAhead: Int? = nil,
         sharesWithinStep: Bool = true
     ) throws {
         scheduler = BatchScheduler(
             try SchedulerLimits(
-                blockSize: blockSize, blockCount: blocks, maxSequences: sequences, tokenBudget: budget,
-                contextLength: context, watermarkBlocks: watermark, growthReserve: reserve, agingAdmissions: aging,
-                seniorAfterPreemptions: senior, lookAheadSequences: lookAhead, sharesWithinStep: sharesWithinStep))
+                blockSize: blockSize, blockCount: blocks, maxSequences: sequences,
+                tokenBudget: budget,
+                contextLength: context, watermarkBlocks: watermark, growthReserve: reserve,
+                agingAdmissions: aging,
+                seniorAfterPreemptions: senior, lookAheadSequences: lookAhead,
+                sharesWithinStep: sharesWithinStep))
     }
 
     /// Adds a prompt of `count` tokens that no other sequence has, or of the `tokens` given.
     mutating func add(
-        _ id: UInt64, _ count: Int = 1, tokens: [Int32]? = nil, new: Int = 100, tenant: Int = 0, priority: Int = 0,
+        _ id: UInt64, _ count: Int = 1, tokens: [Int32]? = nil, new: Int = 100, tenant: Int = 0,
+        priority: Int = 0,
         salt: UInt64 = 0, logits: Bool = false
     ) throws {
         let prompt = tokens ?? (0..<count).map { Int32(id * 1000) + Int32($0) }
         try scheduler.add(
             NewSequence(
-                id: SequenceID(id), tenant: TenantID(tenant), priority: priority, prompt: prompt, maxNewTokens: new,
+                id: SequenceID(id), tenant: TenantID(tenant), priority: priority, prompt: prompt,
+                maxNewTokens: new,
                 cacheSalt: salt, needsPromptLogits: logits))
     }
 
@@ -40,7 +47,8 @@ struct Bench {
     /// Commits it with `token` for all that sample; returns who finished.
     @discardableResult
     mutating func commit(_ token: Int32 = 7) throws -> [FinishedSequence] {
-        let finished = scheduler.commit(plan.entries.filter(\.samples).map { SampledToken($0.id, token) })
+        let finished = scheduler.commit(
+            plan.entries.filter(\.samples).map { SampledToken($0.id, token) })
         try scheduler.checkIntegrity()
         return finished
     }
@@ -136,7 +144,9 @@ struct Bench {
         try bench.scheduler.checkIntegrity()
         try bench.add(1, tokens: [5, 6])  // the same name again, in the same slot
         try bench.commit()
-        #expect(try bench.schedule() == [[2, 4, 1], [1, 0, 2]], "the new sequence 1 got no token of the old")
+        #expect(
+            try bench.schedule() == [[2, 4, 1], [1, 0, 2]],
+            "the new sequence 1 got no token of the old")
         try bench.commit()
         #expect(bench.scheduler.finish(SequenceID(1))?.tokens == [5, 6, 7])
     }
@@ -149,7 +159,9 @@ struct Bench {
         #expect(try bench.schedule() == [[1, 4, 1], [2, 0, 4]])
         bench.scheduler.abandon()
         try bench.scheduler.checkIntegrity()
-        #expect(try bench.step() == [[1, 4, 1], [2, 0, 4]], "1's prompt was committed before, and is found again")
+        #expect(
+            try bench.step() == [[1, 4, 1], [2, 0, 4]],
+            "1's prompt was committed before, and is found again")
         #expect(try bench.drain() == [1, 2])
     }
 
@@ -170,10 +182,15 @@ struct Bench {
         #expect(throws: AdmissionError.emptyPrompt) { try bench.add(1, tokens: []) }
         #expect(throws: AdmissionError.negativeNewTokens(-1)) { try bench.add(1, new: -1) }
         #expect(throws: AdmissionError.priority(11)) { try bench.add(1, new: 1, priority: 11) }
-        #expect(throws: AdmissionError.beyondContext(promptTokens: 15, newTokens: 6, contextLength: 20)) {
+        #expect(
+            throws: AdmissionError.beyondContext(promptTokens: 15, newTokens: 6, contextLength: 20)
+        ) {
             try bench.add(1, 15, new: 6)
         }
-        #expect(throws: AdmissionError.beyondContext(promptTokens: 1, newTokens: .max, contextLength: 20)) {
+        #expect(
+            throws: AdmissionError.beyondContext(
+                promptTokens: 1, newTokens: .max, contextLength: 20)
+        ) {
             try bench.add(1, new: .max)
         }
         #expect(throws: AdmissionError.beyondCache(promptTokens: 4, newTokens: 6, cacheTokens: 8)) {
@@ -188,7 +205,8 @@ struct Bench {
 
     @Test func limitsMustMakeSense() {
         let error = #expect(throws: LimitsError.self) {
-            try SchedulerLimits(blockSize: 0, blockCount: 1, maxSequences: 1, tokenBudget: 1, contextLength: 1)
+            try SchedulerLimits(
+                blockSize: 0, blockCount: 1, maxSequences: 1, tokenBudget: 1, contextLength: 1)
         }
         #expect(error?.message == "blockSize is 0; it must be from 1 to 4096")
         #expect(throws: LimitsError.self) {
@@ -196,7 +214,8 @@ struct Bench {
         }
         #expect(throws: LimitsError.self) {
             try SchedulerLimits(
-                blockCount: 1, maxSequences: 1, tokenBudget: 1, contextLength: 1, growthReserve: .nan)
+                blockCount: 1, maxSequences: 1, tokenBudget: 1, contextLength: 1,
+                growthReserve: .nan)
         }
     }
 

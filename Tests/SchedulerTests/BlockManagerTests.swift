@@ -2,22 +2,29 @@ import Scheduler
 import Testing
 
 @Suite struct BlockManagerTests {
-    /// A manager of blocks of two tokens in which `prompts` were computed and released, one after another.
-    private func manager(blocks: Int, holding prompts: [[Int32]], hashBits: Int = 64) -> BlockManager {
+    /// A manager of blocks of two tokens in which `prompts` were computed and released, one after
+    /// another.
+    private func manager(blocks: Int, holding prompts: [[Int32]], hashBits: Int = 64)
+        -> BlockManager
+    {
         var manager = BlockManager(blockSize: 2, blockCount: blocks, hashBits: hashBits)
         for prompt in prompts { compute(prompt, &manager) }
         return manager
     }
 
-    /// As a sequence does: takes what is there, computes and publishes the rest, releases from last to first.
+    /// As a sequence does: takes what is there, computes and publishes the rest, releases from last
+    /// to first.
     private func compute(_ prompt: [Int32], salt: UInt64 = 0, _ manager: inout BlockManager) {
         var table: [Int] = []
         manager.longestPrefix(of: prompt, limit: prompt.count / 2, salt: salt, into: &table)
         for block in table { manager.retain(block) }
         var publication = BlockManager.Publication.published
-        while table.count < prompt.count / 2, publication == .published, let block = manager.allocate() {
+        while table.count < prompt.count / 2, publication == .published,
+            let block = manager.allocate()
+        {
             publication = manager.publish(
-                block, parent: table.last ?? BlockManager.root, prompt, table.count * 2, salt: salt, pending: false)
+                block, parent: table.last ?? BlockManager.root, prompt, table.count * 2, salt: salt,
+                pending: false)
             table.append(block)
         }
         for block in table.reversed() { manager.release(block) }
@@ -43,12 +50,14 @@ import Testing
         #expect(manager.evictableCount == 3)
         #expect(hits([1, 2, 3, 4, 5, 6, 7], manager) == 3)
         #expect(hits([1, 2, 3, 4, 9, 9], manager) == 2)
-        #expect(hits([3, 4, 5, 6], manager) == 0, "the same tokens after others are something else")
+        #expect(
+            hits([3, 4, 5, 6], manager) == 0, "the same tokens after others are something else")
         #expect(hits([1, 2], salt: 1, manager) == 0, "another salt")
     }
 
     @Test func prefixesBranch() {
-        let manager = manager(blocks: 8, holding: [[1, 2, 3, 4], [1, 2, 5, 6], [1, 2, 5, 6, 7, 8]])
+        let manager = manager(
+            blocks: 8, holding: [[1, 2, 3, 4], [1, 2, 5, 6], [1, 2, 5, 6, 7, 8]])
         #expect(manager.evictableCount == 4)
         #expect(hits([1, 2, 3, 4], manager) == 2 && hits([1, 2, 5, 6, 7, 8], manager) == 3)
     }
@@ -89,7 +98,8 @@ import Testing
         var manager = manager(blocks: 4, holding: [[1, 2]])
         let given = manager.allocate()
         let own = try #require(given)
-        let publication = manager.publish(own, parent: BlockManager.root, [1, 2], 0, salt: 0, pending: false)
+        let publication = manager.publish(
+            own, parent: BlockManager.root, [1, 2], 0, salt: 0, pending: false)
         guard case .duplicate(let other) = publication else {
             Issue.record("not found: \(publication)")
             return

@@ -3,7 +3,9 @@ import Testing
 
 @Suite struct FairShareTests {
     /// Serves `rounds` times whoever is next, at the tenant's cost; returns what each got.
-    private func serve(_ share: inout FairShare<String>, rounds: Int, costs: [String: Double]) -> [String: Double] {
+    private func serve(_ share: inout FairShare<String>, rounds: Int, costs: [String: Double])
+        -> [String: Double]
+    {
         var served: [String: Double] = [:]
         for _ in 0..<rounds {
             guard let tenant = share.next() else { break }
@@ -132,7 +134,9 @@ import Testing
                     expected = candidate
                     continue
                 }
-                if counters[candidate, default: 0] < counters[best, default: 0] { expected = candidate }
+                if counters[candidate, default: 0] < counters[best, default: 0] {
+                    expected = candidate
+                }
             }
             if let expected { floor = max(floor, counters[expected, default: 0]) }
             #expect(share.next() == expected)

@@ -68,7 +68,8 @@ import Testing
         Issue.record("it starves")
     }
 
-    /// The worst that outsiders can do to one sequence: a stream of higher priority, from tenants that are new each time.
+    /// The worst that outsiders can do to one sequence: a stream of higher priority, from tenants
+    /// that are new each time.
     @Test func noFloodStarvesTheLowest() throws {
         var bench = try Bench(blockSize: 2, blocks: 20, sequences: 3, budget: 6, aging: 3)
         try bench.add(1, 9, new: 20, priority: -10)
@@ -76,7 +77,9 @@ import Testing
         for step in 0..<5000 {
             while bench.scheduler.statistics.waiting < 20 {
                 let priority = Int(next % 11)
-                try bench.add(next, 1 + Int(next % 9), new: 1 + Int(next % 12), tenant: Int(next), priority: priority)
+                try bench.add(
+                    next, 1 + Int(next % 9), new: 1 + Int(next % 12), tenant: Int(next),
+                    priority: priority)
                 next += 1
             }
             _ = try bench.schedule()

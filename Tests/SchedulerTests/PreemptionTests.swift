@@ -11,12 +11,15 @@ import Testing
         #expect(try bench.step() == [[1, 3, 1], [2, 3, 1]])
         #expect(try bench.step() == [[1, 4, 1]])
         #expect(bench.plan.preempted == [SequenceID(2)])
-        #expect(bench.scheduler.statistics.preempted == 1 && bench.scheduler.statistics.counts.preemptions == 1)
+        #expect(
+            bench.scheduler.statistics.preempted == 1
+                && bench.scheduler.statistics.counts.preemptions == 1)
         #expect(try bench.step() == [[1, 5, 1]], "there is no room for 2 yet")
         let finished = try bench.commitNext()
         #expect(finished.map(\.id) == [SequenceID(1)])
         let again = try bench.schedule()
-        #expect(again[0][0] == 2 && again[0][1] + again[0][2] == 5, "over prompt and generated tokens")
+        #expect(
+            again[0][0] == 2 && again[0][1] + again[0][2] == 5, "over prompt and generated tokens")
         try bench.commit()
         let rest = try bench.finishAll()
         #expect(rest.map(\.generated) == [[7, 7, 7, 7, 7]] && rest[0].preemptions == 1)
@@ -38,9 +41,11 @@ import Testing
         #expect(bench.scheduler.statistics.counts.preemptions > 0)
     }
 
-    /// Without seniority the sequence of low priority would give way again and again as long as others come.
+    /// Without seniority the sequence of low priority would give way again and again as long as
+    /// others come.
     @Test func whoGaveWayOftenDoesSoNoMore() throws {
-        var bench = try Bench(blockSize: 1, blocks: 24, sequences: 4, budget: 24, aging: 1, senior: 2)
+        var bench = try Bench(
+            blockSize: 1, blocks: 24, sequences: 4, budget: 24, aging: 1, senior: 2)
         try bench.add(1, 10, new: 10, priority: -10)
         var next: UInt64 = 2
         var preemptions = 0

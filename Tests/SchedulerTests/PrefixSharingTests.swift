@@ -43,7 +43,9 @@ import Testing
         var bench = try Bench(blockSize: 4, budget: 64, sharesWithinStep: false)
         for id in UInt64(1)...3 { try bench.add(id, tokens: prompt) }
         #expect(try bench.step() == [[1, 0, 10], [2, 0, 10], [3, 0, 10]])
-        #expect(bench.scheduler.statistics.blocksUsed == 2 + 3, "what they computed thrice is kept once")
+        #expect(
+            bench.scheduler.statistics.blocksUsed == 2 + 3, "what they computed thrice is kept once"
+        )
         try bench.add(4, tokens: prompt)
         #expect(try bench.step().last == [4, 8, 2])
     }
@@ -79,7 +81,9 @@ import Testing
         try bench.add(1, tokens: prompt)
         try bench.add(2, tokens: prompt, logits: true)
         #expect(try bench.step() == [[1, 0, 10], [2, 0, 10]])
-        #expect(bench.scheduler.statistics.blocksUsed == 2 + 2, "its own blocks were given up for equal ones")
+        #expect(
+            bench.scheduler.statistics.blocksUsed == 2 + 2,
+            "its own blocks were given up for equal ones")
     }
 
     @Test func blocksInUseAreNotEvicted() throws {

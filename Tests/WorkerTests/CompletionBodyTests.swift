@@ -54,7 +54,9 @@ import Testing
     }
 
     @Test func promptsOfEveryKind() throws {
-        func prompts(_ text: String) throws -> CompletionBody.Input { try Self.completion("{\"prompt\":\(text)}").input }
+        func prompts(_ text: String) throws -> CompletionBody.Input {
+            try Self.completion("{\"prompt\":\(text)}").input
+        }
         #expect(try prompts("\"a\"") == .prompts([.text("a")]))
         #expect(try prompts("[\"a\",\"b\"]") == .prompts([.text("a"), .text("b")]))
         #expect(try prompts("[1,2]") == .prompts([.tokens([1, 2])]))
@@ -64,20 +66,26 @@ import Testing
     /// Each is refused with an error that names the field.
     @Test(arguments: [
         ("temperature", "-0.1"), ("temperature", "2.1"), ("temperature", "\"1\""), ("temperature", "true"),
-        ("top_p", "0"), ("top_p", "1.01"), ("top_k", "-2"), ("top_k", "1.5"), ("min_p", "-0.1"), ("min_p", "1.1"),
+        ("top_p", "0"), ("top_p", "1.01"), ("top_k", "-2"), ("top_k", "1.5"), ("min_p", "-0.1"),
+        ("min_p", "1.1"),
         ("repetition_penalty", "0"), ("presence_penalty", "2.5"), ("frequency_penalty", "-3"),
         ("logit_bias", "{\"x\":1}"), ("logit_bias", "{\"1\":101}"), ("logit_bias", "{\"1\":\"a\"}"),
-        ("logit_bias", "[1]"), ("logit_bias", "{\"-1\":1}"), ("logit_bias", "{\"01\":1}"), ("logit_bias", "{\"1\":1,\"1\":2}"), ("allowed_token_ids", "[]"),
+        ("logit_bias", "[1]"), ("logit_bias", "{\"-1\":1}"), ("logit_bias", "{\"01\":1}"),
+        ("logit_bias", "{\"1\":1,\"1\":2}"), ("allowed_token_ids", "[]"),
         ("allowed_token_ids", "[-1]"), ("allowed_token_ids", "[1.5]"), ("allowed_token_ids", "3"),
         ("bad_words", "[\"\"]"), ("bad_words", "\"x\""), ("stop", "[\"\"]"), ("stop", "\"\""), ("stop", "5"),
         ("stop", "[1]"), ("stop", "[\(String(repeating: "\"x\",", count: 16))\"x\"]"),
         ("stop_token_ids", "[\"a\"]"), ("stop_token_ids", "[4294967296]"), ("max_tokens", "0"),
-        ("max_tokens", "1e30"), ("max_tokens", "-1"), ("min_tokens", "-1"), ("seed", "1.5"), ("seed", "\"1\""),
+        ("max_tokens", "1e30"), ("max_tokens", "-1"), ("min_tokens", "-1"), ("seed", "1.5"),
+        ("seed", "\"1\""),
         ("n", "0"), ("n", "129"), ("logprobs", "21"), ("logprobs", "true"), ("logprobs", "-1"),
         ("prompt_logprobs", "-1"), ("echo", "1"), ("ignore_eos", "\"yes\""), ("truncate_prompt_tokens", "0"),
-        ("truncate_prompt_tokens", "-2"), ("model", "3"), ("prompt", "{}"), ("prompt", "[]"), ("prompt", "[true]"),
-        ("prompt", "[1,\"a\"]"), ("prompt", "[\"a\",1]"), ("prompt", "[[1],\"a\"]"), ("prompt", "[[1],[\"a\"]]"),
-        ("prompt", "[-1]"), ("prompt", "3"), ("user", "1"), ("metadata", "{\"a\":1}"), ("return_token_ids", "0"),
+        ("truncate_prompt_tokens", "-2"), ("model", "3"), ("prompt", "{}"), ("prompt", "[]"),
+        ("prompt", "[true]"),
+        ("prompt", "[1,\"a\"]"), ("prompt", "[\"a\",1]"), ("prompt", "[[1],\"a\"]"),
+        ("prompt", "[[1],[\"a\"]]"),
+        ("prompt", "[-1]"), ("prompt", "3"), ("user", "1"), ("metadata", "{\"a\":1}"),
+        ("return_token_ids", "0"),
     ])
     func badValuesNameTheirField(_ field: String, _ value: String) throws {
         let error = #expect(throws: OutcomeError.self) { try Self.completion("{\"\(field)\":\(value)}") }
@@ -88,8 +96,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("stream", "true"), ("best_of", "3"), ("suffix", "\"x\""), ("stream_options", "{}"), ("store", "true"),
-        ("service_tier", "\"flex\""), ("response_format", "{\"type\":\"json_object\"}"), ("guided_json", "{}"),
+        ("stream", "true"), ("best_of", "3"), ("suffix", "\"x\""), ("stream_options", "{}"),
+        ("store", "true"),
+        ("service_tier", "\"flex\""), ("response_format", "{\"type\":\"json_object\"}"),
+        ("guided_json", "{}"),
         ("use_beam_search", "true"), ("typical_p", "0.5"), ("parallel_tool_calls", "false"),
     ])
     func whatIsNotDoneIsRefused(_ field: String, _ value: String) throws {
@@ -113,15 +123,21 @@ import Testing
         refused("{\"max_tokens\":3,\"min_tokens\":4}", "min_tokens")
         refused("{\"temperature\":1,\"temperature\":0}", "temperature")
         refused("{\"max_tokens\":3,\"max_completion_tokens\":4}", "max_completion_tokens")
-        refused("{\"prompt\":[\(Array(repeating: "\"x\"", count: 9).joined(separator: ","))],\"n\":128}", "prompt")
+        refused(
+            "{\"prompt\":[\(Array(repeating: "\"x\"", count: 9).joined(separator: ","))],\"n\":128}", "prompt"
+        )
         #expect(throws: OutcomeError.self) { try CompletionBody.parse([1], endpoint: .completions) }
-        let missing = #expect(throws: OutcomeError.self) { try CompletionBody.parse([:], endpoint: .completions) }
+        let missing = #expect(throws: OutcomeError.self) {
+            try CompletionBody.parse([:], endpoint: .completions)
+        }
         #expect(missing?.parameter == "prompt")
     }
 
     @Test func edgesOfRangesAreAccepted() throws {
         #expect(try Self.completion("{\"temperature\":0}").sampling.isGreedy)
-        #expect(try Self.completion("{\"temperature\":2,\"top_p\":1,\"min_p\":1,\"top_k\":-1}").sampling.topK == 0)
+        #expect(
+            try Self.completion("{\"temperature\":2,\"top_p\":1,\"min_p\":1,\"top_k\":-1}").sampling.topK == 0
+        )
         #expect(try Self.completion("{\"seed\":-1}").seed == nil)
         #expect(try Self.completion("{\"seed\":9223372036854775807}").seed == UInt64(Int64.max))
         #expect(try Self.completion("{\"echo\":true,\"max_tokens\":0}").maxTokens == 0)
@@ -160,7 +176,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{\"messages\":[]}", "messages"), ("{\"messages\":{}}", "messages"), ("{\"messages\":[1]}", "messages[0]"),
+        ("{\"messages\":[]}", "messages"), ("{\"messages\":{}}", "messages"),
+        ("{\"messages\":[1]}", "messages[0]"),
         ("{\"messages\":[{\"content\":\"a\"}]}", "messages[0].role"),
         ("{\"messages\":[{\"role\":1,\"content\":\"a\"}]}", "messages[0].role"),
         ("{\"messages\":[{\"role\":\"user\"}]}", "messages[0].content"),
@@ -170,11 +187,16 @@ import Testing
             "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{}}]}]}",
             "messages[0].content[0].type"
         ),
-        ("{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}", "messages[0].content[0].text"),
+        (
+            "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}",
+            "messages[0].content[0].text"
+        ),
         ("{\"top_logprobs\":2}", "top_logprobs"), ("{\"logprobs\":true,\"top_logprobs\":21}", "top_logprobs"),
-        ("{\"logprobs\":3}", "logprobs"), ("{\"tools\":[1]}", "tools[0]"), ("{\"tool_choice\":\"required\"}", "tool_choice"),
+        ("{\"logprobs\":3}", "logprobs"), ("{\"tools\":[1]}", "tools[0]"),
+        ("{\"tool_choice\":\"required\"}", "tool_choice"),
         ("{\"continue_final_message\":true}", "continue_final_message"), ("{\"echo\":true}", "echo"),
-        ("{\"chat_template_kwargs\":{\"messages\":1}}", "chat_template_kwargs"), ("{\"prompt\":\"a\"}", "prompt"),
+        ("{\"chat_template_kwargs\":{\"messages\":1}}", "chat_template_kwargs"),
+        ("{\"prompt\":\"a\"}", "prompt"),
         ("{\"functions\":[]}", "functions"), ("{\"modalities\":[\"audio\"]}", "modalities"),
         ("{\"max_completion_tokens\":0}", "max_completion_tokens"), ("{\"n\":1.5}", "n"),
     ])

@@ -10,7 +10,9 @@ enum Planning {
         func render(_ input: ChatInput) throws -> String {
             var text = "<s>"
             for message in input.messages {
-                guard let role = message["role"]?.string, let content = message["content"]?.string else { continue }
+                guard let role = message["role"]?.string, let content = message["content"]?.string else {
+                    continue
+                }
                 if role == "system" { throw TemplateRefusal(description: "no system role") }
                 text += "\(role):\(content)</s>"
             }
@@ -33,7 +35,8 @@ enum Planning {
     }
 
     static func plan(
-        _ body: String, _ endpoint: Endpoint = .completions, customID: String = "a", model: ServedModel = model
+        _ body: String, _ endpoint: Endpoint = .completions, customID: String = "a",
+        model: ServedModel = model
     ) throws -> RequestPlan {
         let parsed = try CompletionBody.parse(try JSON(parsing: body), endpoint: endpoint)
         return try RequestPlan(lease(endpoint, customID: customID), body: parsed, model: model)
@@ -53,14 +56,18 @@ enum Planning {
     let tokenizer = Planning.tokenizer
 
     @Test func everyPromptGetsItsChoices() throws {
-        let plan = try Planning.plan("{\"prompt\":[\"a\",\"bc\"],\"n\":2,\"prompt_logprobs\":1,\"ignore_eos\":true}")
+        let plan = try Planning.plan(
+            "{\"prompt\":[\"a\",\"bc\"],\"n\":2,\"prompt_logprobs\":1,\"ignore_eos\":true}")
         #expect(plan.prompts.map(\.tokens) == [[tokenizer.bos, 97], [tokenizer.bos, 98, 99]])
-        #expect(plan.specs.map(\.prompt) == [plan.prompts[0], plan.prompts[0], plan.prompts[1], plan.prompts[1]].map(\.tokens))
+        #expect(
+            plan.specs.map(\.prompt)
+                == [plan.prompts[0], plan.prompts[0], plan.prompts[1], plan.prompts[1]].map(\.tokens))
         #expect(plan.specs.map(\.id.choice) == [0, 1, 2, 3])
         #expect(plan.specs.map(\.promptTopLogprobs) == [1, nil, 1, nil])
         #expect(Set(plan.specs.map(\.seed)).count == 4)
         #expect(plan.specs[0].tenant == "t" && plan.specs[0].priority == 2)
-        #expect(plan.specs[0].stops.ends == [tokenizer.eos, tokenizer.eos + 1] && plan.specs[0].stops.ignoresEnds)
+        #expect(
+            plan.specs[0].stops.ends == [tokenizer.eos, tokenizer.eos + 1] && plan.specs[0].stops.ignoresEnds)
     }
 
     @Test func seedsComeFromTheBodyOrTheName() throws {
@@ -74,7 +81,8 @@ enum Planning {
     }
 
     @Test func specialTokensOfPrompts() throws {
-        #expect(try Planning.plan("{\"prompt\":\"a</s>\"}").specs[0].prompt == [tokenizer.bos, 97, tokenizer.eos])
+        #expect(
+            try Planning.plan("{\"prompt\":\"a</s>\"}").specs[0].prompt == [tokenizer.bos, 97, tokenizer.eos])
         #expect(try Planning.plan("{\"prompt\":\"a\",\"add_special_tokens\":false}").specs[0].prompt == [97])
         #expect(try Planning.plan("{\"prompt\":[97]}").specs[0].prompt == [97])
         let chat = try Planning.plan("{\"messages\":[{\"role\":\"u\",\"content\":\"x\"}]}", .chatCompletions)
@@ -100,12 +108,16 @@ enum Planning {
         #expect(Planning.error("{\"prompt\":[\(full)]}")?.code == "context_length_exceeded")
         #expect(Planning.error("{\"prompt\":[\(full)]}")?.parameter == "prompt")
         // Only to be scored, it fits.
-        #expect(try Planning.plan("{\"prompt\":[\(full)],\"echo\":true,\"max_tokens\":0}").specs[0].maxTokens == 0)
+        #expect(
+            try Planning.plan("{\"prompt\":[\(full)],\"echo\":true,\"max_tokens\":0}").specs[0].maxTokens == 0
+        )
         #expect(Planning.error("{\"prompt\":[1],\"min_tokens\":17}")?.parameter == "min_tokens")
     }
 
     @Test func truncationKeepsTheEnd() throws {
-        func prompt(_ fields: String) throws -> RequestPlan.PlannedPrompt { try Planning.plan("{\(fields)}").prompts[0] }
+        func prompt(_ fields: String) throws -> RequestPlan.PlannedPrompt {
+            try Planning.plan("{\(fields)}").prompts[0]
+        }
         #expect(try prompt("\"prompt\":[1,2,3],\"truncate_prompt_tokens\":2").tokens == [2, 3])
         let text = try prompt("\"prompt\":\"abc\",\"truncate_prompt_tokens\":2")
         #expect(text.tokens == [tokenizer.bos, 99] && text.text == nil)
@@ -119,7 +131,8 @@ enum Planning {
         ("{\"prompt\":\"a\",\"logit_bias\":{\"999\":1}}", "logit_bias"),
         ("{\"prompt\":\"a\",\"allowed_token_ids\":[999]}", "allowed_token_ids"),
         ("{\"prompt\":\"a\",\"stop_token_ids\":[999]}", "stop_token_ids"), ("{\"prompt\":[[]]}", "prompt"),
-        ("{\"prompt\":\"\",\"add_special_tokens\":false}", "prompt"), ("{\"prompt\":\"a\",\"bad_words\":[\" \"]}", "bad_words"),
+        ("{\"prompt\":\"\",\"add_special_tokens\":false}", "prompt"),
+        ("{\"prompt\":\"a\",\"bad_words\":[\" \"]}", "bad_words"),
     ])
     func tokensTheModelHasNotAreRefused(_ body: String, _ field: String) {
         #expect(Planning.error(body)?.parameter == field)
@@ -139,7 +152,8 @@ enum Planning {
         var bare = Planning.model
         bare.chat = nil
         #expect(throws: OutcomeError.self) {
-            try Planning.plan("{\"messages\":[{\"role\":\"u\",\"content\":\"x\"}]}", .chatCompletions, model: bare)
+            try Planning.plan(
+                "{\"messages\":[{\"role\":\"u\",\"content\":\"x\"}]}", .chatCompletions, model: bare)
         }
     }
 

@@ -39,7 +39,8 @@ import Testing
         }
         #expect(
             json.text == """
-                {"id":"cmpl-batch_0123-4","object":"text_completion","created":1700000000,"model":"m","choices":[\
+                {"id":"cmpl-batch_0123-4","object":"text_completion","created":1700000000,"model":"m",\
+                "choices":[\
                 {"text":" foo bar","index":0,"logprobs":null,"finish_reason":"length","stop_reason":null}],\
                 "usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,\
                 "prompt_tokens_details":{"cached_tokens":2}}}
@@ -54,9 +55,11 @@ import Testing
         }
         #expect(
             json.text == """
-                {"id":"chatcmpl-batch_0123-4","object":"chat.completion","created":1700000000,"model":"toy","choices":[\
-                {"index":0,"message":{"role":"assistant","content":"A\u{FFFD}","refusal":null},"logprobs":{"content":[\
-                {"token":"A","logprob":-0.5,"bytes":[65],"top_logprobs":[{"token":"@","logprob":-0.25,"bytes":[64]}]},\
+                {"id":"chatcmpl-batch_0123-4","object":"chat.completion","created":1700000000,"model":"toy",\
+                "choices":[{"index":0,"message":{"role":"assistant","content":"A\u{FFFD}","refusal":null},\
+                "logprobs":{"content":[\
+                {"token":"A","logprob":-0.5,"bytes":[65],\
+                "top_logprobs":[{"token":"@","logprob":-0.25,"bytes":[64]}]},\
                 {"token":"\u{FFFD}","logprob":-1.5,"bytes":[233],\
                 "top_logprobs":[{"token":"\u{FFFD}","logprob":-0.25,"bytes":[232]}]},\
                 {"token":"</s>","logprob":-2.5,"bytes":[60,47,115,62],\
@@ -88,9 +91,11 @@ import Testing
 
     @Test func echoesCarryThePromptsLogprobs() throws {
         let scored = TokenLogprobs(
-            token: 97, logprob: -.infinity, rank: 7, top: [.init(token: 98, logprob: -0.125), .init(token: 99, logprob: -3)])
+            token: 97, logprob: -.infinity, rank: 7,
+            top: [.init(token: 98, logprob: -0.125), .init(token: 99, logprob: -3)])
         let fields = "\"prompt\":\"a\",\"echo\":true,\"max_tokens\":1,\"return_token_ids\":true"
-        let (json, usage) = try Self.response("{\(fields),\"n\":2,\"logprobs\":1,\"prompt_logprobs\":2}") { plan in
+        let (json, usage) = try Self.response("{\(fields),\"n\":2,\"logprobs\":1,\"prompt_logprobs\":2}") {
+            plan in
             plan.specs.enumerated().map { i, spec in
                 Self.sequence(spec, [66], .length, prompt: i == 0 ? [nil, scored] : [])
             }
@@ -99,7 +104,10 @@ import Testing
             #expect(choice["text"] == "aB")
             #expect(choice["logprobs"]?["tokens"] == ["<s>", "a", "B"])
             #expect(choice["logprobs"]?["token_logprobs"] == [nil, -9999.0, -0.5])
-            #expect(choice["logprobs"]?["top_logprobs"] == [nil, ["b": -0.125, "a": -9999.0], ["A": -0.25, "B": -0.5]])
+            #expect(
+                choice["logprobs"]?["top_logprobs"] == [
+                    nil, ["b": -0.125, "a": -9999.0], ["A": -0.25, "B": -0.5],
+                ])
             #expect(choice["logprobs"]?["text_offset"] == [0, 0, 1])
             #expect(choice["token_ids"] == [66])
             #expect(choice["prompt_token_ids"] == [.int(Int64(Planning.tokenizer.bos)), 97])
@@ -117,8 +125,10 @@ import Testing
     }
 
     @Test func tokensByIDAndVLLMsFieldsInChats() throws {
-        let fields = "\"logprobs\":true,\"return_tokens_as_token_ids\":true,\"return_token_ids\":true,\"prompt_logprobs\":0"
-        let body = "{\"messages\":[{\"role\":\"u\",\"content\":\"x\"}],\(fields),\"stop_token_ids\":[66]}"
+        let fields =
+            "\"logprobs\":true,\"return_tokens_as_token_ids\":true,\"return_token_ids\":true"
+        let more = "\(fields),\"prompt_logprobs\":0,\"stop_token_ids\":[66]"
+        let body = "{\"messages\":[{\"role\":\"u\",\"content\":\"x\"}],\(more)}"
         let (json, _) = try Self.response(body, .chatCompletions) {
             [Self.sequence($0.specs[0], [65, 66], .stopToken(66), prompt: [nil])]
         }
@@ -126,7 +136,10 @@ import Testing
         #expect(choice["message"]?["content"] == "A")
         #expect(choice["stop_reason"] == 66)
         #expect(choice["token_ids"] == [65, 66])
-        #expect(choice["logprobs"]?["content"]?.array?.compactMap { $0["token"]?.string } == ["token_id:65", "token_id:66"])
+        #expect(
+            choice["logprobs"]?["content"]?.array?.compactMap { $0["token"]?.string } == [
+                "token_id:65", "token_id:66",
+            ])
         #expect(choice["logprobs"]?["content"]?.array?[0]["top_logprobs"] == [])
         #expect(json["prompt_logprobs"] == [nil])
         #expect(json["prompt_token_ids"]?.array?.count == 15)

@@ -9,10 +9,12 @@ struct ForcedSequence {
     let tokenizer: ToyTokenizer
 
     init(
-        _ tokenizer: ToyTokenizer, prompt: [Int32] = [0], maxTokens: Int, _ change: (inout GenerationSpec) -> Void = { _ in }
+        _ tokenizer: ToyTokenizer, prompt: [Int32] = [0], maxTokens: Int,
+        _ change: (inout GenerationSpec) -> Void = { _ in }
     ) {
         var spec = GenerationSpec(
-            id: GenerationID(request: RequestKey(batch: BatchID("batch_1"), ordinal: 0), choice: 0), prompt: prompt,
+            id: GenerationID(request: RequestKey(batch: BatchID("batch_1"), ordinal: 0), choice: 0),
+            prompt: prompt,
             maxTokens: maxTokens, seed: RequestSeed(key: 1))
         spec.sampling.temperature = 0
         spec.stops.ends = tokenizer.special.ends
@@ -37,7 +39,9 @@ struct ForcedSequence {
         return state.result
     }
 
-    func text(_ sequence: GeneratedSequence) -> String { CompletionText(of: sequence, tokenizer: tokenizer).text }
+    func text(_ sequence: GeneratedSequence) -> String {
+        CompletionText(of: sequence, tokenizer: tokenizer).text
+    }
 }
 
 @Suite struct StopTests {
@@ -46,9 +50,13 @@ struct ForcedSequence {
     func stopsAreFoundWhereverTokensAreCut(_ trial: Int) throws {
         var random = TestRandom(UInt64(trial))
         let letters = ["a", "b", "ab", "é", "😀", "\n"]
-        func word(_ length: Int) -> String { (0..<length).map { _ in letters.randomElement(using: &random)! }.joined() }
+        func word(_ length: Int) -> String {
+            (0..<length).map { _ in letters.randomElement(using: &random)! }.joined()
+        }
         let text = Array(word(40).utf8)
-        let stops = (0..<Int.random(in: 1...3, using: &random)).map { _ in word(Int.random(in: 1...4, using: &random)) }
+        let stops = (0..<Int.random(in: 1...3, using: &random)).map { _ in
+            word(Int.random(in: 1...4, using: &random))
+        }
         var pieces: [[UInt8]] = []
         var at = 0
         while at < text.count {
@@ -174,7 +182,9 @@ struct ForcedSequence {
         #expect(try sequence.step(2, second: 1) == .continued(2))
         #expect(try sequence.step(2, second: 1) == .continued(2))
         #expect(try sequence.step(2, second: 1) == .continued(1))
-        var repeated = ForcedSequence(words, prompt: [2], maxTokens: 9) { $0.sampling.repetitionPenalty = 2.5 }
+        var repeated = ForcedSequence(words, prompt: [2], maxTokens: 9) {
+            $0.sampling.repetitionPenalty = 2.5
+        }
         #expect(try repeated.step(2, second: 1) == .continued(1))
     }
 
@@ -211,5 +221,14 @@ struct ForcedSequence {
         let text = CompletionText(of: result, tokenizer: tokenizer)
         #expect(text.text == "é😀b€c")
         #expect(text.offsets == [0, 1, 3, 3])
+    }
+
+    /// A continuation keeps the space that a text of its own loses.
+    @Test func continuationsKeepTheirSpace() throws {
+        for prompt in [[words.bos, 1], [1], [words.bos]] {
+            var sequence = ForcedSequence(words, prompt: prompt, maxTokens: 2) { $0.stops.strings = ["x"] }
+            let result = try #require(try sequence.run([2, 3]))
+            #expect(sequence.text(result) == (prompt == [words.bos] ? "two three" : " two three"))
+        }
     }
 }

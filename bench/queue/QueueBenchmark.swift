@@ -5,8 +5,9 @@ import JobQueue
 ///
 ///     swift run -c release QueueBenchmark FOLDER [REQUESTS] [BODY-BYTES]
 ///
-/// Times appends in chunks of 500 (custom_ids in order, then at random), lease and settle in groups of 64 by one worker
-/// and by four, results in both orders, cancelling, and a lease among all. Prints rate, processor time each, and sizes.
+/// Times appends in chunks of 500 (custom_ids in order, then at random), lease and settle in groups of 64 by
+/// one worker and by four, results in both orders, cancelling, and a lease among all. Prints rate, processor
+/// time each, and sizes.
 @main struct QueueBenchmark {
     static func main() async throws {
         let arguments = CommandLine.arguments
@@ -59,7 +60,9 @@ import JobQueue
         for order in ResultOrder.allCases {
             try await timed("results by 500 in \(order.rawValue) order", count) {
                 var cursor: ResultCursor?
-                while let last = try await queue.results(ordered, after: cursor, limit: 500, order: order).last {
+                while let last = try await queue.results(ordered, after: cursor, limit: 500, order: order)
+                    .last
+                {
                     cursor = last.cursor
                 }
             }
@@ -89,14 +92,17 @@ import JobQueue
     private func work(_ queue: SQLiteQueue, requests: Int) async throws {
         let body = Array("{\"text\":\"\(String(repeating: "y", count: max(0, bodyBytes - 30)))\"}".utf8)
         let outcome = Outcome(
-            result: .response(statusCode: 200, body: body), usage: Usage(promptTokens: 72, completionTokens: 64),
+            result: .response(statusCode: 200, body: body),
+            usage: Usage(promptTokens: 72, completionTokens: 64),
             backend: "cpu", timings: Timings(queuedMs: 10, prefillMs: 100, decodeMs: 1000))
         var left = requests
         while left > 0 {
-            let leased = try await queue.lease(max: min(64, left), worker: "w", durationMs: 60_000, at: Self.now)
+            let leased = try await queue.lease(
+                max: min(64, left), worker: "w", durationMs: 60_000, at: Self.now)
             if leased.isEmpty { return }
             left -= leased.count
-            _ = try await queue.settle(leased.map { Settlement(lease: $0.lease, outcome: outcome) }, at: Self.now)
+            _ = try await queue.settle(
+                leased.map { Settlement(lease: $0.lease, outcome: outcome) }, at: Self.now)
         }
     }
 
@@ -115,7 +121,8 @@ import JobQueue
         let rate = items > 0 ? "\(Int(Double(items) / seconds))/s" : ""
         let cpu = items > 0 ? String(format: "%.1f us", cpuUs / Double(items)) : ""
         let sizes = "file \(bytes[0] >> 20) MiB, log \(bytes[1] >> 20) MiB"
-        let columns = [what.padding(toLength: 52, withPad: " ", startingAt: 0)]
+        let columns =
+            [what.padding(toLength: 52, withPad: " ", startingAt: 0)]
             + [rate, cpu].map { $0.padding(toLength: 12, withPad: " ", startingAt: 0) }
         print(columns.joined() + sizes)
     }

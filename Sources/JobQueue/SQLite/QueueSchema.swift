@@ -2,9 +2,10 @@ import GRDB
 
 /// The tables of a queue file, and what tells such a file from another.
 ///
-/// A request is in `request` for good, and besides that in exactly one of two tables: `pending` while it is queued or
-/// leased, `outcome` once it has ended. The small rows that change at every lease stay apart from the bodies, which never
-/// change, so that a lease rewrites a few bytes; and "exactly one outcome" is a primary key.
+/// A request is in `request` for good, and besides that in exactly one of two tables: `pending` while it is
+/// queued or leased, `outcome` once it has ended. The small rows that change at every lease stay apart from
+/// the bodies, which never change, so that a lease rewrites a few bytes; and "exactly one outcome" is a
+/// primary key.
 ///
 /// Sources: https://www.sqlite.org/stricttables.html, https://www.sqlite.org/gencol.html,
 /// https://www.sqlite.org/partialindex.html, https://www.sqlite.org/pragma.html#pragma_application_id
@@ -35,7 +36,7 @@ package enum QueueSchema {
           accepted_at INTEGER,                    -- when it was sealed
           deadline INTEGER,                       -- accepted_at + window_ms
           ended_at INTEGER,
-          -- Requests by state, and the sums of usage over outcomes: kept by the transaction that changes the rows.
+          -- Requests by state, and usage summed over outcomes: kept by the transaction that changes the rows.
           total INTEGER NOT NULL CHECK (total BETWEEN 0 AND 4294967296),
           queued INTEGER NOT NULL CHECK (queued >= 0),
           leased INTEGER NOT NULL CHECK (leased >= 0),
@@ -64,7 +65,7 @@ package enum QueueSchema {
           key INTEGER PRIMARY KEY,                -- batch.seq << 32 | ordinal
           batch INTEGER NOT NULL REFERENCES batch (seq),
           custom_id BLOB NOT NULL,                -- UTF-8: ids are compared by bytes
-          owns_id INTEGER NOT NULL CHECK (owns_id IN (0, 1)), -- 0: taken before in the batch, or made up for a refused one
+          owns_id INTEGER NOT NULL CHECK (owns_id IN (0, 1)), -- 0: another's, or made up for a refused one
           line INTEGER NOT NULL CHECK (line >= 0),
           endpoint TEXT,                          -- null, as the body: refused when it was read
           body BLOB,                              -- JSON of the route
@@ -103,7 +104,7 @@ package enum QueueSchema {
         CREATE TABLE outcome (
           key INTEGER PRIMARY KEY REFERENCES request (key),
           batch INTEGER NOT NULL,
-          completion INTEGER NOT NULL CHECK (completion >= 1), -- counts the batch's outcomes in the order they were written
+          completion INTEGER NOT NULL CHECK (completion >= 1), -- counts the batch's outcomes as written
           state TEXT NOT NULL CHECK (state IN ('completed', 'failed', 'cancelled', 'expired')),
           attempt INTEGER NOT NULL CHECK (attempt >= 0),
           settled_at INTEGER NOT NULL,
@@ -159,8 +160,8 @@ package enum QueueSchema {
         }
     }
 
-    /// Twice SQLite's own choice: bodies of 1 KB then leave 5% of a page empty instead of 20%, and leasing costs the same
-    /// (bench/queue).
+    /// Twice SQLite's own choice: bodies of 1 KB then leave 5% of a page empty instead of 20%, and leasing
+    /// costs the same (bench/queue).
     static let pageBytes = 8192
 
     private static func isEmpty(_ db: Database) throws -> Bool {

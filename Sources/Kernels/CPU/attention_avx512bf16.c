@@ -17,7 +17,5 @@ enum { MAX_ROWS = 6, MAX_COLUMNS = 4, SCORE_SPANS = 4, OUTPUT_COLUMNS = 4 };
 static void attend_bf16(const mr_attention_tile *tile) { attend(tile, MATRIX_KIND); }
 #pragma clang attribute pop
 
-void mr_attention_avx512bf16(mr_kernels *kernels) {
-    kernels->attend_bf16 = attend_bf16;
-}
+void mr_attention_avx512bf16(mr_kernels *kernels) { kernels->attend_bf16 = attend_bf16; }
 #endif

@@ -1,9 +1,10 @@
-// Attention of one tile of queries over product_body.h, in three passes: all scores (keys), softmax, all outputs
-// (values; attention_output_body.h). Each query's arithmetic is its own, in ascending position: sharing a tile only shares loads.
+// Attention of one tile of queries over product_body.h, in three passes: all scores (keys), softmax, all
+// outputs (values; attention_output_body.h). Each query's arithmetic is its own, in ascending position:
+// sharing a tile only shares loads.
 //
-// A query sees the spans (16 positions) from the one that holds its first visible position to its own. What lies
-// outside the visible range within these spans is never computed with: scores become -inf, so weights 0, and values
-// are skipped or masked, because slots that nobody has written yet may hold anything.
+// A query sees the spans (16 positions) from the one that holds its first visible position to its own. What
+// lies outside the visible range within these spans is never computed with: scores become -inf, so weights 0,
+// and values are skipped or masked, because slots that nobody has written yet may hold anything.
 #include "cache.h"
 #include "rounding.h"
 
@@ -11,17 +12,19 @@ enum { SPAN_VECTORS = MR_SPAN / LANES };
 
 typedef struct {
     const mr_attention_tile *tile;
-    int32_t queries;     // rows * group; query i is head i % group of row i / group
-    int32_t first_span;  // the earliest any query sees
-    int32_t span_count;  // to the last any query sees
-    float *scores;       // [queries][scores_stride], column 0 is position 0 of first_span
+    int32_t queries; // rows * group; query i is head i % group of row i / group
+    int32_t first_span; // the earliest any query sees
+    int32_t span_count; // to the last any query sees
+    float *scores; // [queries][scores_stride], column 0 is position 0 of first_span
     int32_t scores_stride;
-    char *rounded;       // [queries][MR_MAX_HEAD_WIDTH] 4-byte words: queries as the product takes them
-    float *sums;         // [queries][MR_MAX_HEAD_WIDTH] outputs before division
+    char *rounded; // [queries][MR_MAX_HEAD_WIDTH] 4-byte words: queries as the product takes them
+    float *sums; // [queries][MR_MAX_HEAD_WIDTH] outputs before division
     float totals[MR_TILE_QUERIES];
 } attention;
 
-INLINE int32_t position_of(const attention *at, int32_t query) { return at->tile->position + query / at->tile->group; }
+INLINE int32_t position_of(const attention *at, int32_t query) {
+    return at->tile->position + query / at->tile->group;
+}
 
 // First position the query sees.
 INLINE int32_t visible_from(const attention *at, int32_t query) {
@@ -35,12 +38,16 @@ INLINE int32_t key_steps(int kind, int32_t width) { return kind == FLOATS ? widt
 static void load_queries(const attention *at, int kind) {
     const mr_attention_tile *tile = at->tile;
     for (int32_t i = 0; i < at->queries; i++) {
-        const float *query = tile->queries + i / tile->group * tile->query_stride + i % tile->group * tile->head_width;
+        const float *query = tile->queries + i / tile->group * tile->query_stride +
+                             i % tile->group * tile->head_width;
         char *target = at->rounded + (size_t)i * query_bytes(kind);
-        if (kind == FLOATS) memcpy(target, query, (size_t)tile->head_width * 4);
-        else if (kind == WIDENED) mr_round_floats(query, tile->head_width, (float *)target);
+        if (kind == FLOATS)
+            memcpy(target, query, (size_t)tile->head_width * 4);
+        else if (kind == WIDENED)
+            mr_round_floats(query, tile->head_width, (float *)target);
 #ifdef MR_PAIRS
-        else v_round_row(query, tile->head_width, target);
+        else
+            v_round_row(query, tile->head_width, target);
 #endif
     }
 }
@@ -88,10 +95,12 @@ INLINE vf only_visible(vf scores, int32_t start, int32_t from, int32_t to) {
     return scores;
 }
 
-// Scores of one query to weights exp(score - maximum), in place; as pairs of bfloat16 where the product takes those.
+// Scores of one query to weights exp(score - maximum), in place; as pairs of bfloat16 where the product takes
+// those.
 static void weigh(attention *at, int kind, int32_t query) {
     const mr_attention_tile *tile = at->tile;
-    int32_t base = at->first_span * MR_SPAN, from = visible_from(at, query) - base, to = position_of(at, query) + 1 - base;
+    int32_t base = at->first_span * MR_SPAN, from = visible_from(at, query) - base,
+            to = position_of(at, query) + 1 - base;
     int32_t begin = from / MR_SPAN * MR_SPAN, end = (to + MR_SPAN - 1) / MR_SPAN * MR_SPAN;
     float *scores = at->scores + (size_t)query * (size_t)at->scores_stride;
     vf scale = v_set(tile->scale), cap = v_set(tile->soft_cap), most = v_set(-INFINITY), total = v_zero();

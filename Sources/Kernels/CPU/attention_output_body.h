@@ -3,7 +3,9 @@
 // Values of one span, columns from `column`.
 INLINE const char *span_values(const attention *at, int kind, int32_t span, int32_t column) {
     const char *head = mr_tile_span(at->tile, at->first_span + span);
-    return head + mr_span_half_bytes(kind != FLOATS, at->tile->head_width) + (size_t)column * 4;
+    int32_t padded = mr_padded_width(at->tile->head_width), rows = kind == FLOATS ? MR_SPAN : MR_SPAN / 2;
+    return head + mr_span_half_bytes(kind != FLOATS, at->tile->head_width) +
+           mr_value_word(padded, rows, 0, column) * 4;
 }
 
 // One masked step: of a pair, only one position is visible.
@@ -25,8 +27,10 @@ INLINE void add_values(
     const char *values[MAX_COLUMNS];
     const char *first = span_values(at, kind, span, column);
     for (int c = 0; c < columns; c++) values[c] = first + (size_t)c * LANES * 4;
-    const char *weights = (const char *)(at->scores + (size_t)query * (size_t)at->scores_stride + span * MR_SPAN);
-    size_t row = (size_t)at->scores_stride * 4, stride = (size_t)mr_padded_width(at->tile->head_width) * 4;
+    const char *weights = (const char *)(at->scores + (size_t)query * (size_t)at->scores_stride +
+                                         span * MR_SPAN);
+    size_t row = (size_t)at->scores_stride * 4,
+           stride = (size_t)mr_slab_width(mr_padded_width(at->tile->head_width), column) * 4;
     size_t step = step_bytes(kind);
     if (kind == FLOATS) {
         for (int c = 0; c < columns; c++) values[c] += (size_t)from * stride;
@@ -36,22 +40,26 @@ INLINE void add_values(
     int32_t pair = from / 2;
     if (from % 2 != 0) {
         size_t at_pair = (size_t)pair * stride;
-        add_half_pair(kind, rows, columns, sums, weights + (size_t)pair * step, row, values, at_pair, 0xffff0000u);
+        add_half_pair(
+            kind, rows, columns, sums, weights + (size_t)pair * step, row, values, at_pair, 0xffff0000u);
         pair++;
     }
     const char *here[MAX_COLUMNS];
     for (int c = 0; c < columns; c++) here[c] = values[c] + (size_t)pair * stride;
-    if (to / 2 > pair) product(kind, rows, columns, sums, weights + (size_t)pair * step, row, here, stride, to / 2 - pair);
+    if (to / 2 > pair)
+        product(kind, rows, columns, sums, weights + (size_t)pair * step, row, here, stride, to / 2 - pair);
     if (to % 2 != 0 && to / 2 >= pair) {
         size_t at_pair = (size_t)(to / 2) * stride;
-        add_half_pair(kind, rows, columns, sums, weights + (size_t)(to / 2) * step, row, values, at_pair, 0x0000ffffu);
+        add_half_pair(
+            kind, rows, columns, sums, weights + (size_t)(to / 2) * step, row, values, at_pair, 0x0000ffffu);
     }
 }
 
-// Adds spans begin..<end of the tile to the sums of `rows` queries from `query`, in `columns` vectors from `column`.
-// The queries all see the same part of these spans.
+// Adds spans begin..<end of the tile to the sums of `rows` queries from `query`, in `columns` vectors from
+// `column`. The queries all see the same part of these spans.
 INLINE void add_spans(
-    const attention *at, int kind, int rows, int columns, int32_t query, int32_t column, int32_t begin, int32_t end) {
+    const attention *at, int kind, int rows, int columns, int32_t query, int32_t column, int32_t begin,
+    int32_t end) {
     int32_t base = at->first_span * MR_SPAN;
     int32_t from = visible_from(at, query) - base, to = position_of(at, query) + 1 - base;
     vf sums[MAX_ROWS][MAX_COLUMNS];
@@ -74,8 +82,8 @@ INLINE void add_spans(
     }
 }
 
-INLINE void add_spans_to_columns(
-    const attention *at, int kind, int rows, int32_t query, int32_t begin, int32_t end) {
+INLINE void
+add_spans_to_columns(const attention *at, int kind, int rows, int32_t query, int32_t begin, int32_t end) {
     int32_t column = 0, width = mr_padded_width(at->tile->head_width);
     for (; column + OUTPUT_COLUMNS * LANES <= width; column += OUTPUT_COLUMNS * LANES) {
         add_spans(at, kind, rows, OUTPUT_COLUMNS, query, column, begin, end);
@@ -85,16 +93,16 @@ INLINE void add_spans_to_columns(
 
 // One function a kind, each with its code for every number of rows.
 #ifdef MR_FLOAT_TILES
-static __attribute__((noinline)) void add_spans_floats(
-    const attention *at, int32_t rows, int32_t query, int32_t begin, int32_t end) {
+static __attribute__((noinline)) void
+add_spans_floats(const attention *at, int32_t rows, int32_t query, int32_t begin, int32_t end) {
 #define RUN(n) add_spans_to_columns(at, FLOATS, n, query, begin, end)
     MR_CONSTANT_ROWS_6(rows, RUN)
 #undef RUN
 }
 #endif
 
-static __attribute__((noinline)) void add_spans_bf16(
-    const attention *at, int32_t rows, int32_t query, int32_t begin, int32_t end) {
+static __attribute__((noinline)) void
+add_spans_bf16(const attention *at, int32_t rows, int32_t query, int32_t begin, int32_t end){
 #define RUN(n) add_spans_to_columns(at, MATRIX_KIND, n, query, begin, end)
     MR_CONSTANT_ROWS_6(rows, RUN)
 #undef RUN
@@ -121,8 +129,8 @@ INLINE int32_t end_seen(const attention *at, int32_t query) {
     return position_of(at, query) / MR_SPAN + 1 - at->first_span;
 }
 
-// Outputs of `rows` queries from `query`: what they see alike is added for all of them at once, and what differs,
-// before and after it, for the queries of each row.
+// Outputs of `rows` queries from `query`: what they see alike is added for all of them at once, and what
+// differs, before and after it, for the queries of each row.
 INLINE void sum_queries(const attention *at, int kind, int32_t rows, int32_t query) {
     int32_t last = query + rows - 1, joint = 0, joint_end = INT32_MAX;
     int32_t base = at->first_span * MR_SPAN;
@@ -150,7 +158,8 @@ static void write_outputs(const attention *at) {
     const mr_attention_tile *tile = at->tile;
     for (int32_t i = 0; i < at->queries; i++) {
         const float *sums = at->sums + (size_t)i * MR_MAX_HEAD_WIDTH;
-        float *output = tile->outputs + i / tile->group * tile->output_stride + i % tile->group * tile->head_width;
+        float *output = tile->outputs + i / tile->group * tile->output_stride +
+                        i % tile->group * tile->head_width;
         vf share = v_set(1 / at->totals[i]);
         int32_t d = 0;
         for (; d + LANES <= tile->head_width; d += LANES) v_store(output + d, v_mul(v_load(sums + d), share));

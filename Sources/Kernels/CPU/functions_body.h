@@ -1,5 +1,5 @@
-// exp, tanh, erf and the activation functions over vectors, to one or two units in the last place. Polynomials are
-// minimax fits with their coefficients rounded to float32 one after another.
+// exp, tanh, erf and the activation functions over vectors, to one or two units in the last place.
+// Polynomials are minimax fits with their coefficients rounded to float32 one after another.
 #include "engine.h"
 
 // 2^n * e^r with |r| <= ln 2 / 2; e^r = 1 + r + r^2 q(r), q good to 3e-9 of e^r. 0 for -inf, NaN stays NaN.

@@ -1,5 +1,5 @@
-// Matrix tiles by AVX2 FMA: 6 rows x 16 outputs in registers, twice for a panel. bfloat16 weights are widened in
-// registers.
+// Matrix tiles by AVX2 FMA: 6 rows x 16 outputs in registers, twice for a panel. bfloat16 weights are widened
+// in registers.
 #include "engine.h"
 #include "x86.h"
 #include <math.h>

@@ -1,7 +1,10 @@
-// Matrix tiles over product_body.h: weights of bfloat16 in MATRIX_KIND steps, and float32 ones if MR_FLOAT_TILES.
+// Matrix tiles over product_body.h: weights of bfloat16 in MATRIX_KIND steps, and float32 ones if
+// MR_FLOAT_TILES.
 
-// MAX_TILE_ROWS x TILE_COLUMNS vectors of sums in registers; as many passes over the rows as the panel is wide.
-INLINE void gemm_tile(int kind, int rows, const char *a, size_t a_bytes, const char *panel, int32_t steps, float *out) {
+// MAX_TILE_ROWS x TILE_COLUMNS vectors of sums in registers; as many passes over the rows as the panel is
+// wide.
+INLINE void
+gemm_tile(int kind, int rows, const char *a, size_t a_bytes, const char *panel, int32_t steps, float *out) {
     for (int32_t n = 0; n < MR_PANEL; n += TILE_COLUMNS * LANES) {
         vf sums[MAX_ROWS][MAX_COLUMNS];
         const char *w[MAX_COLUMNS];
@@ -21,18 +24,16 @@ INLINE void gemm_tile(int kind, int rows, const char *a, size_t a_bytes, const c
 }
 
 #ifdef MR_FLOAT_TILES
-static void tile_f32(
-    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out) {
-    (void)next;
+static void
+tile_f32(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
 #define RUN(n) gemm_tile(FLOATS, n, a, a_bytes, panel, inputs, out)
     MR_CONSTANT_TILE_ROWS(rows, RUN)
 #undef RUN
 }
 #endif
 
-static void tile_bf16(
-    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out) {
-    (void)next;
+static void
+tile_bf16(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
 #define RUN(n) gemm_tile(MATRIX_KIND, n, a, a_bytes, panel, (inputs + 1) / 2, out)
     MR_CONSTANT_TILE_ROWS(rows, RUN)
 #undef RUN

@@ -5,12 +5,14 @@ INLINE vf finish_vector(vf value, vf bias, vf start, float cap) {
     return cap > 0 ? v_mul(v_set(cap), v_tanh(v_div(value, v_set(cap)))) : value;
 }
 
-static void finish(const float *tile, int32_t rows, int32_t width, const mr_finish *how, float *y, ptrdiff_t stride) {
+static void
+finish(const float *tile, int32_t rows, int32_t width, const mr_finish *how, float *y, ptrdiff_t stride) {
     const float *bias = how->bias;
     for (int32_t r = 0; r < rows; r++, tile += MR_PANEL, y += stride) {
         int32_t n = 0;
         for (; n + LANES <= width; n += LANES) {
-            vf b = bias != NULL ? v_load(bias + n) : v_zero(), start = how->accumulate ? v_load(y + n) : v_zero();
+            vf b = bias != NULL ? v_load(bias + n) : v_zero(),
+               start = how->accumulate ? v_load(y + n) : v_zero();
             v_store(y + n, finish_vector(v_load(tile + n), b, start, how->cap));
         }
         int32_t left = width - n;
@@ -22,8 +24,8 @@ static void finish(const float *tile, int32_t rows, int32_t width, const mr_fini
 }
 
 INLINE void gate_rows(
-    mr_function function, const float *gate, const float *up, int32_t rows, int32_t width, const float *gate_bias,
-    const float *up_bias, float *y, ptrdiff_t stride) {
+    mr_function function, const float *gate, const float *up, int32_t rows, int32_t width,
+    const float *gate_bias, const float *up_bias, float *y, ptrdiff_t stride) {
     for (int32_t r = 0; r < rows; r++, gate += MR_PANEL, up += MR_PANEL, y += stride) {
         int32_t n = 0;
         for (; n + LANES <= width; n += LANES) {
@@ -42,8 +44,8 @@ INLINE void gate_rows(
 }
 
 static void gate(
-    const float *gate, const float *up, int32_t rows, int32_t width, const float *gate_bias, const float *up_bias,
-    mr_function function, float *y, ptrdiff_t stride) {
+    const float *gate, const float *up, int32_t rows, int32_t width, const float *gate_bias,
+    const float *up_bias, mr_function function, float *y, ptrdiff_t stride) {
 #define RUN(f) gate_rows(f, gate, up, rows, width, gate_bias, up_bias, y, stride)
     switch (function) {
     case MR_SILU: RUN(MR_SILU); break;

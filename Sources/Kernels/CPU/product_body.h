@@ -1,14 +1,14 @@
-// The inner loop that matrix tiles, attention scores and attention outputs share: sums[r][c] += a[r] x w[c] over
-// steps. A step is one 32-bit word of every vector lane: a float32, or a pair of bfloat16.
+// The inner loop that matrix tiles, attention scores and attention outputs share: sums[r][c] += a[r] x w[c]
+// over steps. A step is one 32-bit word of every vector lane: a float32, or a pair of bfloat16.
 //
-// Every sum runs over its steps in ascending order with one accumulator, whatever `rows` and `columns` are: that is
-// what makes results independent of tiling.
+// Every sum runs over its steps in ascending order with one accumulator, whatever `rows` and `columns` are:
+// that is what makes results independent of tiling.
 #pragma STDC FP_CONTRACT OFF
 
 enum {
     FLOATS, // a and w float32
     WIDENED, // w pairs of bfloat16, widened here; a two float32 a step
-    PAIRS,  // a and w pairs of bfloat16, for two-element dot product instructions
+    PAIRS, // a and w pairs of bfloat16, for two-element dot product instructions
 };
 
 INLINE size_t step_bytes(int kind) { return kind == WIDENED ? 8 : 4; }
@@ -69,22 +69,22 @@ INLINE void product(
 }
 
 // Calls run(n) with a constant n = count in 1...6, so that sums stay in registers.
-#define MR_CONSTANT_ROWS_6(count, run) \
-    switch (count) { \
-    case 1: run(1); break; \
-    case 2: run(2); break; \
-    case 3: run(3); break; \
-    case 4: run(4); break; \
-    case 5: run(5); break; \
-    default: run(6); break; \
+#define MR_CONSTANT_ROWS_6(count, run)                                                                       \
+    switch (count) {                                                                                         \
+    case 1: run(1); break;                                                                                   \
+    case 2: run(2); break;                                                                                   \
+    case 3: run(3); break;                                                                                   \
+    case 4: run(4); break;                                                                                   \
+    case 5: run(5); break;                                                                                   \
+    default: run(6); break;                                                                                  \
     }
-#define MR_CONSTANT_ROWS_12(count, run) \
-    switch (count) { \
-    case 7: run(7); break; \
-    case 8: run(8); break; \
-    case 9: run(9); break; \
-    case 10: run(10); break; \
-    case 11: run(11); break; \
-    case 12: run(12); break; \
-    default: MR_CONSTANT_ROWS_6(count, run) \
+#define MR_CONSTANT_ROWS_12(count, run)                                                                      \
+    switch (count) {                                                                                         \
+    case 7: run(7); break;                                                                                   \
+    case 8: run(8); break;                                                                                   \
+    case 9: run(9); break;                                                                                   \
+    case 10: run(10); break;                                                                                 \
+    case 11: run(11); break;                                                                                 \
+    case 12: run(12); break;                                                                                 \
+    default: MR_CONSTANT_ROWS_6(count, run)                                                                  \
     }

@@ -1,4 +1,5 @@
-// Operations that work on each row (or each head of a row) by itself: embeddings, norms, activations, rotation.
+// Operations that work on each row (or each head of a row) by itself: embeddings, norms, activations,
+// rotation.
 #include "engine.h"
 #include "numbers.h"
 
@@ -13,7 +14,7 @@ typedef struct {
     const float *bias;
     float epsilon;
     int32_t width;
-    int32_t first;  // head or row
+    int32_t first; // head or row
     int32_t heads;
     mr_function function;
 } row_job;
@@ -30,7 +31,8 @@ static void embed_rows(void *context, int32_t begin, int32_t end, int32_t thread
     const row_job *job = context;
     for (int32_t r = begin; r < end; r++) {
         const mr_table *table = job->table;
-        const char *source = (const char *)table->data + (size_t)job->engine->batch.tokens[r] * table->row_bytes;
+        const char *source = (const char *)table->data +
+                             (size_t)job->engine->batch.tokens[r] * table->row_bytes;
         mr_dequantize_row(table->type, source, row(job->x, r), table->columns);
         if (job->factor != 1) job->engine->kernels.scale(row(job->x, r), job->factor, table->columns);
     }
@@ -81,11 +83,13 @@ static void add_rms_norm_rows(void *context, int32_t begin, int32_t end, int32_t
     (void)thread;
     const row_job *job = context;
     for (int32_t r = begin; r < end; r++) {
-        job->engine->kernels.add_rms_norm(row(job->y, r), job->weight, job->epsilon, row(job->x, r), job->width);
+        job->engine->kernels.add_rms_norm(
+            row(job->y, r), job->weight, job->epsilon, row(job->x, r), job->width);
     }
 }
 
-void mr_add_rms_norm(mr_engine *engine, mr_rows y, const float *weight, float epsilon, mr_rows x, int32_t width) {
+void mr_add_rms_norm(
+    mr_engine *engine, mr_rows y, const float *weight, float epsilon, mr_rows x, int32_t width) {
     row_job job = {.x = x, .y = y, .weight = weight, .epsilon = epsilon, .width = width};
     run(engine, &job, engine->batch.rows, add_rms_norm_rows);
 }
@@ -100,7 +104,8 @@ static void layer_norm_rows(void *context, int32_t begin, int32_t end, int32_t t
 }
 
 void mr_layer_norm(
-    mr_engine *engine, mr_rows x, const float *weight, const float *bias, float epsilon, mr_rows y, int32_t width) {
+    mr_engine *engine, mr_rows x, const float *weight, const float *bias, float epsilon, mr_rows y,
+    int32_t width) {
     row_job job = {.x = x, .y = y, .weight = weight, .bias = bias, .epsilon = epsilon, .width = width};
     run(engine, &job, engine->batch.rows, layer_norm_rows);
 }
@@ -133,7 +138,12 @@ void mr_rms_norm_heads(
     mr_engine *engine, mr_rows x, int32_t first_head, int32_t heads, int32_t head_width, const float *weight,
     float epsilon) {
     row_job job = {
-        .x = x, .first = first_head, .heads = heads, .width = head_width, .weight = weight, .epsilon = epsilon};
+        .x = x,
+        .first = first_head,
+        .heads = heads,
+        .width = head_width,
+        .weight = weight,
+        .epsilon = epsilon};
     run(engine, &job, engine->batch.rows, rms_norm_head_rows);
 }
 
@@ -146,7 +156,8 @@ static void gather_rows(void *context, int32_t begin, int32_t end, int32_t threa
     }
 }
 
-void mr_gather_logit_rows(mr_engine *engine, mr_rows x, int32_t first, int32_t count, mr_rows y, int32_t width) {
+void mr_gather_logit_rows(
+    mr_engine *engine, mr_rows x, int32_t first, int32_t count, mr_rows y, int32_t width) {
     row_job job = {.x = x, .y = y, .first = first, .width = width};
     run(engine, &job, count, gather_rows);
 }

@@ -64,8 +64,8 @@ static void add_rms_norm(const float *x, const float *weight, float epsilon, flo
     }
 }
 
-static void layer_norm(
-    const float *x, const float *weight, const float *bias, float epsilon, float *y, int32_t width) {
+static void
+layer_norm(const float *x, const float *weight, const float *bias, float epsilon, float *y, int32_t width) {
     float mean = mean_of(x, width);
     vf center = v_set(mean);
     vf factor = v_set(inverse_deviation(sum_squares(x, mean, width), epsilon, width));
@@ -77,7 +77,8 @@ static void layer_norm(
     int32_t left = width - i;
     if (left > 0) {
         vf value = v_mul(v_sub(v_load_first(x + i, left), center), factor);
-        v_store_first(y + i, v_fma(value, v_load_first(weight + i, left), v_load_first(bias + i, left)), left);
+        v_store_first(
+            y + i, v_fma(value, v_load_first(weight + i, left), v_load_first(bias + i, left)), left);
     }
 }
 

@@ -17,8 +17,12 @@ static const mr_kernels *kernels(mr_isa isa) {
     return &tables[isa];
 }
 
-int64_t mr_argmax(mr_isa isa, const float *values, int64_t count) { return kernels(isa)->argmax(values, count); }
-float mr_maximum(mr_isa isa, const float *values, int64_t count) { return kernels(isa)->maximum(values, count); }
+int64_t mr_argmax(mr_isa isa, const float *values, int64_t count) {
+    return kernels(isa)->argmax(values, count);
+}
+float mr_maximum(mr_isa isa, const float *values, int64_t count) {
+    return kernels(isa)->maximum(values, count);
+}
 
 double mr_log_sum_exp(mr_isa isa, const float *values, int64_t count) {
     float maximum = mr_maximum(isa, values, count);

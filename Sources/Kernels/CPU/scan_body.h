@@ -64,8 +64,8 @@ static int64_t count_at_least(const float *values, int64_t count, float threshol
     return found;
 }
 
-static int64_t indices_at_least(
-    const float *values, int64_t count, float threshold, int32_t *indices, int64_t room) {
+static int64_t
+indices_at_least(const float *values, int64_t count, float threshold, int32_t *indices, int64_t room) {
     vf limit = v_set(threshold);
     int64_t found = 0, i = 0;
     for (; i + LANES <= count; i += LANES) {

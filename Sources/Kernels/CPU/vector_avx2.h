@@ -1,4 +1,5 @@
-// Eight floats: what the kernel bodies (*_body.h) are written over, by AVX2 and FMA. Include within a target region.
+// Eight floats: what the kernel bodies (*_body.h) are written over, by AVX2 and FMA. Include within a target
+// region.
 #include "x86.h"
 #include <stdint.h>
 

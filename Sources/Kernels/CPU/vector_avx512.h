@@ -1,4 +1,5 @@
-// Sixteen floats: what the kernel bodies (*_body.h) are written over, by AVX-512. Include within a target region.
+// Sixteen floats: what the kernel bodies (*_body.h) are written over, by AVX-512. Include within a target
+// region.
 #include "x86.h"
 #include <stdint.h>
 

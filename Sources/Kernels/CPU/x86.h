@@ -1,5 +1,5 @@
-// What the x86 kernels are compiled for. Instruction sets are switched on for each function, never for a file, so
-// that one binary runs everywhere.
+// What the x86 kernels are compiled for. Instruction sets are switched on for each function, never for a
+// file, so that one binary runs everywhere.
 #pragma once
 #if defined(__x86_64__)
 #include <immintrin.h>

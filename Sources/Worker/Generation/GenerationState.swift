@@ -37,11 +37,12 @@ package struct GenerationState {
     package init(_ spec: GenerationSpec, tokenizer: any Tokenizer) {
         self.spec = spec
         adjustments = TokenAdjustments(
-            spec.sampling, prompt: spec.prompt, badWords: spec.badWords, ends: spec.stops.ends + spec.stops.tokens,
+            spec.sampling, prompt: spec.prompt, badWords: spec.badWords,
+            ends: spec.stops.ends + spec.stops.tokens,
             minTokens: spec.stops.minTokens)
         if !spec.stops.strings.isEmpty {
             stopText = StopText(
-                decoder: CompletionDecoder(tokenizer, prompt: spec.prompt, skipsSpecial: spec.skipsSpecial),
+                decoder: CompletionDecoder(tokenizer, after: spec.prompt, skipsSpecial: spec.skipsSpecial),
                 matcher: StopMatcher(spec.stops.strings))
         }
         promptLogprobs = spec.promptTopLogprobs == nil ? [] : Array(repeating: nil, count: spec.prompt.count)

@@ -46,7 +46,10 @@ struct ChatChoices {
     private func entry(_ scored: TokenLogprobs, top: Int) -> JSON {
         var members = members(scored.token, scored.logprob)
         members.append(
-            ("top_logprobs", .array(scored.top.prefix(top).map { .object(JSONObject(self.members($0.token, $0.logprob))) })))
+            (
+                "top_logprobs",
+                .array(scored.top.prefix(top).map { .object(JSONObject(self.members($0.token, $0.logprob))) })
+            ))
         return .object(JSONObject(members))
     }
 

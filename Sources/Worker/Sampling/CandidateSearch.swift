@@ -154,7 +154,9 @@ struct CandidateSearch: ~Copyable {
             let found = RowOperations.findIndices(row, threshold: threshold, into: &places)
             for place in places[..<found] { insert(place, Double(row[Int(place)]), odds) }
         }
-        for token in odds.touched where token.value >= Double(threshold) { insert(token.token, token.value, odds) }
+        for token in odds.touched where token.value >= Double(threshold) {
+            insert(token.token, token.value, odds)
+        }
     }
 
     private mutating func insert(_ token: Int32, _ value: Double, _ odds: Odds) {

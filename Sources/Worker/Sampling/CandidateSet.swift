@@ -108,7 +108,9 @@ struct CandidateSet: ~Copyable {
     /// Rearranges a window of `ranked` around one of its members: those that rank before it come before it.
     /// Returns its place.
     private mutating func split(_ window: Range<Int>) -> Int {
-        let (first, middle, last) = (window.lowerBound, (window.lowerBound + window.upperBound) / 2, window.upperBound - 1)
+        let (first, middle, last) = (
+            window.lowerBound, (window.lowerBound + window.upperBound) / 2, window.upperBound - 1
+        )
         // The median of three goes last.
         if ranked[middle].ranksBefore(ranked[first]) { ranked.swapAt(first, middle) }
         if ranked[last].ranksBefore(ranked[first]) { ranked.swapAt(first, last) }
