@@ -70,6 +70,9 @@ let package = Package(
         .executableTarget(
             name: "FuzzCheckpoint", dependencies: ["Models", "JSON"], path: "Tests/FuzzCheckpoint",
             swiftSettings: strict),
+        .executableTarget(
+            name: "QueueBenchmark", dependencies: ["JobQueue"], path: "bench/queue", swiftSettings: strict),
+
         // Killed at random moments by JobQueueTests.
         .executableTarget(
             name: "QueueCrashProbe", dependencies: ["JobQueue"], path: "Tests/QueueCrashProbe",

@@ -28,8 +28,8 @@ package struct Outcome: Sendable, Equatable {
 
 /// Why a request failed, as OpenAI's error objects say it.
 package struct OutcomeError: Error, Sendable, Equatable {
-    /// A stable name: `invalid_request`, `invalid_json`, `duplicate_custom_id`, `context_length_exceeded`, `model_not_found`,
-    /// `cancelled`, `expired`, `attempts_exhausted`, `internal_error` …
+    /// A stable name: `invalid_request`, `invalid_json`, `duplicate_custom_id`, `context_length_exceeded`,
+    /// `model_not_found`, `cancelled`, `expired`, `attempts_exhausted`, `internal_error` …
     package var code: String
     /// What, where (file:line, field) and what to do.
     package var message: String

@@ -33,8 +33,8 @@ package struct Request: Sendable, Equatable {
     }
 }
 
-/// What is appended to a batch: a request to run, or one that was refused when it was read and is settled as it is
-/// appended, so that every line of an input ends in an outcome.
+/// What is appended to a batch: a request to run, or one that was refused when it was read and is settled as
+/// it is appended, so that every line of an input ends in an outcome.
 package enum AppendedRequest: Sendable, Equatable {
     case accepted(Request)
     case refused(customID: String?, line: Int, Outcome)

@@ -36,7 +36,9 @@ import Testing
             try await queue.cancel(batch, at: 1)
             #expect(try await queue.counts(batch) == BatchCounts(total: 2, failed: 1, cancelled: 1))
             await expectFailure("wrongState") { try await queue.seal(batch, total: 2, at: 2) }
-            await expectFailure("wrongState") { try await queue.append([.request("b")], to: batch, from: 2, at: 2) }
+            await expectFailure("wrongState") {
+                try await queue.append([.request("b")], to: batch, from: 2, at: 2)
+            }
             try await queue.append([.request("a")], to: batch, from: 0, at: 2)
             #expect(try await queue.lease(9, at: 4).isEmpty)
         }
@@ -51,7 +53,8 @@ import Testing
                 let batch = try await queue.submit(2, specification, at: time)
                 let leased = try await queue.lease(2, at: time)
                 switch how {
-                case "completed": for request in leased { _ = try await queue.settle(request, .text("t"), at: 3) }
+                case "completed":
+                    for request in leased { _ = try await queue.settle(request, .text("t"), at: 3) }
                 case "cancelled": try await queue.cancel(batch, at: 3)
                 default: #expect(try await queue.recover(at: 102) == 2)
                 }
@@ -87,7 +90,9 @@ import Testing
             let other = try await queue.submit(3)
             let batch = try await queue.submit(7, BatchSpecification(priority: 1))
             let leased = try await queue.lease(7, at: 0)
-            for ordinal in [3, 0, 6, 1, 4] { _ = try await queue.settle(leased[ordinal], .text("\(ordinal)"), at: 1) }
+            for ordinal in [3, 0, 6, 1, 4] {
+                _ = try await queue.settle(leased[ordinal], .text("\(ordinal)"), at: 1)
+            }
             #expect(try await queue.all(batch, .completion).map(\.ordinal) == [3, 0, 6, 1, 4])
             // In input order only as far as there is no gap.
             #expect(try await queue.all(batch, .input).map(\.ordinal) == [0, 1])
@@ -95,7 +100,8 @@ import Testing
 
             var seen: [Int] = []
             var cursor: ResultCursor?
-            while let page = try await queue.results(batch, after: cursor, limit: 2, order: .completion).last {
+            while let page = try await queue.results(batch, after: cursor, limit: 2, order: .completion).last
+            {
                 let all = try await queue.results(batch, after: cursor, limit: 2, order: .completion)
                 #expect(all.count <= 2)
                 seen += all.map(\.ordinal)
@@ -106,12 +112,18 @@ import Testing
             // New ones come behind the cursor.
             _ = try await queue.settle(leased[2], .text("2"), at: 2)
             #expect(
-                try await queue.results(batch, after: last, limit: 9, order: .completion).map(\.ordinal) == [2])
+                try await queue.results(batch, after: last, limit: 9, order: .completion).map(\.ordinal) == [
+                    2
+                ])
             let second = try await queue.all(batch, .input)[1].cursor
             #expect(
-                try await queue.results(batch, after: second, limit: 9, order: .input).map(\.ordinal) == [2, 3, 4])
+                try await queue.results(batch, after: second, limit: 9, order: .input).map(\.ordinal) == [
+                    2, 3, 4,
+                ])
             #expect(
-                try await queue.results(batch, after: second, limit: 2, order: .input).map(\.ordinal) == [2, 3])
+                try await queue.results(batch, after: second, limit: 2, order: .input).map(\.ordinal) == [
+                    2, 3,
+                ])
             for order in ResultOrder.allCases {
                 #expect(try await queue.results(batch, after: nil, limit: 0, order: order).isEmpty)
                 #expect(try await queue.results(batch, after: nil, limit: -5, order: order).isEmpty)

@@ -1,7 +1,7 @@
 import JobQueue
 
-/// The queue's contract in the plainest form: arrays in memory, everything recomputed. Stores are compared with it, so
-/// it favours being obviously right over being fast.
+/// The queue's contract in the plainest form: arrays in memory, everything recomputed. Stores are compared
+/// with it, so it favours being obviously right over being fast.
 actor ModelQueue: JobQueue {
     private struct Item {
         var appended: AppendedRequest
@@ -37,7 +37,8 @@ actor ModelQueue: JobQueue {
             BatchStatus(
                 id: id, specification: specification, state: state,
                 counts: BatchCounts(
-                    total: items.count, queued: count(.queued), leased: count(.leased), completed: count(.completed),
+                    total: items.count, queued: count(.queued), leased: count(.leased),
+                    completed: count(.completed),
                     failed: count(.failed), cancelled: count(.cancelled), expired: count(.expired)),
                 usage: items.compactMap(\.end?.outcome.usage).reduce(Usage(), +),
                 createdAt: createdAt, acceptedAt: acceptedAt, endedAt: endedAt)
@@ -67,7 +68,9 @@ actor ModelQueue: JobQueue {
             items[i].failures += 1
             if items[i].failures >= specification.maxAttempts {
                 var exhausted = error
-                (exhausted.code, exhausted.message) = ("attempts_exhausted", "\(error.code): \(error.message)")
+                (exhausted.code, exhausted.message) = (
+                    "attempts_exhausted", "\(error.code): \(error.message)"
+                )
                 end(i, .failed, .failure(exhausted), at: now)
             } else {
                 items[i].state = .queued
@@ -110,7 +113,9 @@ actor ModelQueue: JobQueue {
         guard ordinal >= 0, ordinal <= entry.items.count else { throw .conflict(batch, "gap") }
         for (i, request) in requests.enumerated() {
             if ordinal + i < entry.items.count {
-                guard same(entry.items[ordinal + i].appended, request) else { throw .conflict(batch, "differs") }
+                guard same(entry.items[ordinal + i].appended, request) else {
+                    throw .conflict(batch, "differs")
+                }
                 continue
             }
             guard entry.state == .validating else { throw .wrongState(batch, entry.state, "append") }
@@ -173,7 +178,8 @@ actor ModelQueue: JobQueue {
             (-entries[$0].specification.priority, $0) < (-entries[$1].specification.priority, $1)
         }
         var leased: [LeasedRequest] = []
-        for b in order where entries[b].state == .inProgress && entries[b].deadline.map({ $0 > now }) != false {
+        for b in order where entries[b].state == .inProgress && entries[b].deadline.map({ $0 > now }) != false
+        {
             for i in entries[b].items.indices where leased.count < max {
                 guard entries[b].items[i].state == .queued, entries[b].items[i].notBefore == nil,
                     case .accepted(let request) = entries[b].items[i].appended
@@ -184,7 +190,8 @@ actor ModelQueue: JobQueue {
                 leased.append(
                     LeasedRequest(
                         lease: Lease(
-                            key: RequestKey(batch: entries[b].id, ordinal: i), attempt: entries[b].items[i].attempt),
+                            key: RequestKey(batch: entries[b].id, ordinal: i),
+                            attempt: entries[b].items[i].attempt),
                         request: request, tenant: entries[b].specification.tenant,
                         priority: entries[b].specification.priority, batchSeed: entries[b].specification.seed,
                         expiresAt: now + durationMs))
@@ -205,7 +212,9 @@ actor ModelQueue: JobQueue {
         }
     }
 
-    func renew(_ leases: [Lease], durationMs: Int64, at now: Timestamp) throws(JobQueueError) -> [FencedResult] {
+    func renew(_ leases: [Lease], durationMs: Int64, at now: Timestamp) throws(JobQueueError)
+        -> [FencedResult]
+    {
         guard durationMs >= 1 else { throw .invalidArgument("duration") }
         return fenced(leases) { _, b, i in entries[b].items[i].expiresAt = now + durationMs }
     }
@@ -233,7 +242,8 @@ actor ModelQueue: JobQueue {
                 entries[b].items[i].state = .queued
                 entries[b].items[i].expiresAt = nil
             case .failed(let error, let retryAfterMs):
-                entries[b].failAttempt(i, error, notBefore: retryAfterMs > 0 ? now + retryAfterMs : nil, at: now)
+                entries[b].failAttempt(
+                    i, error, notBefore: retryAfterMs > 0 ? now + retryAfterMs : nil, at: now)
             }
         }
         for b in entries.indices { entries[b].endIfDone(at: now) }
@@ -278,7 +288,8 @@ actor ModelQueue: JobQueue {
             guard let end = item.end else { return nil }
             return ResultRecord(
                 cursor: ResultCursor(Int64(order == .input ? ordinal : end.completion)), ordinal: ordinal,
-                customID: item.customID, line: item.line, state: item.state, attempt: item.attempt, settledAt: end.at,
+                customID: item.customID, line: item.line, state: item.state, attempt: item.attempt,
+                settledAt: end.at,
                 outcome: end.outcome)
         }
         let after = Int(min(cursor?.value ?? -1, Int64(items.count)))

@@ -1,8 +1,8 @@
 import JobQueue
 import Testing
 
-/// Random calls, valid and not, on a store and on the model, with a clock that jumps: both must answer the same, and
-/// the store must find nothing wrong with itself after each.
+/// Random calls, valid and not, on a store and on the model, with a clock that jumps: both must answer the
+/// same, and the store must find nothing wrong with itself after each.
 @Suite struct RandomOperationsTests {
     @Test(arguments: Store.all.filter { $0.testDescription != "model" }, [1, 2, 3, 4] as [UInt64])
     func storeAnswersAsTheModel(_ store: Store, seed: UInt64) async throws {
@@ -11,7 +11,8 @@ import Testing
             for step in 0..<1000 {
                 try await comparison.step()
                 guard comparison.differences.isEmpty else {
-                    Issue.record("seed \(seed), step \(step): \(comparison.differences.joined(separator: "\n"))")
+                    Issue.record(
+                        "seed \(seed), step \(step): \(comparison.differences.joined(separator: "\n"))")
                     return
                 }
             }
@@ -111,8 +112,10 @@ private struct Comparison {
         let tenant = chance(50) ? "a" : "b"
         let key = chance(40) ? "k\(number(0...3))" : nil
         let specification = BatchSpecification(
-            tenant: tenant, priority: number(-1...1), completionWindowMs: chance(30) ? Int64(number(-1...9000)) : nil,
-            idempotencyKey: key, seed: random.next(), maxAttempts: number(0...4), metadata: ["n": "\(number(0...9))"])
+            tenant: tenant, priority: number(-1...1),
+            completionWindowMs: chance(30) ? Int64(number(-1...9000)) : nil,
+            idempotencyKey: key, seed: random.next(), maxAttempts: number(0...4),
+            metadata: ["n": "\(number(0...9))"])
         let at = now
         let known = batches
         var opened: (BatchID, BatchID)?
@@ -136,8 +139,12 @@ private struct Comparison {
         var from = chance(80) ? there : number(0...there)
         if chance(3) { from += number(-2...2) }
         var requests = from >= 0 && from <= there ? Array(appended[b][from...].prefix(number(0...there))) : []
-        if chance(5), !requests.isEmpty { requests[number(0...requests.count - 1)] = newRequest(line: number(1...50)) }
-        for i in 0..<number(0...12) { requests.append(newRequest(line: max(0, from) + requests.count + i % 2)) }
+        if chance(5), !requests.isEmpty {
+            requests[number(0...requests.count - 1)] = newRequest(line: number(1...50))
+        }
+        for i in 0..<number(0...12) {
+            requests.append(newRequest(line: max(0, from) + requests.count + i % 2))
+        }
         let (batch, at) = (batches[b], now)
         let done: Bool? = await same("append") { queue in
             try await queue.append(requests, to: batch.store, from: from, at: at)
@@ -178,11 +185,15 @@ private struct Comparison {
         let (max, durationMs, at, known) = (number(-1...20), Int64(number(0...3000)), now, batches)
         let leased = await same("lease") { queue in
             try await queue.lease(max: max, worker: "w", durationMs: durationMs, at: at).map { request in
-                Leased(batch: known.firstIndex { $0.store == request.lease.key.batch } ?? -1, request: unnamed(request))
+                Leased(
+                    batch: known.firstIndex { $0.store == request.lease.key.batch } ?? -1,
+                    request: unnamed(request))
             }
         } _: { model in
             try await model.lease(max: max, worker: "w", durationMs: durationMs, at: at).map { request in
-                Leased(batch: known.firstIndex { $0.model == request.lease.key.batch } ?? -1, request: unnamed(request))
+                Leased(
+                    batch: known.firstIndex { $0.model == request.lease.key.batch } ?? -1,
+                    request: unnamed(request))
             }
         }
         leases += (leased ?? []).map { ($0.batch, $0.request.lease.key.ordinal, $0.request.lease.attempt) }
@@ -196,8 +207,10 @@ private struct Comparison {
             let lease = leases[number(recent...leases.count - 1)]
             let attempt = lease.attempt + (chance(5) ? number(-1...1) : 0)
             let ids = batches[lease.batch]
-            picked.store.append(Lease(key: RequestKey(batch: ids.store, ordinal: lease.ordinal), attempt: attempt))
-            picked.model.append(Lease(key: RequestKey(batch: ids.model, ordinal: lease.ordinal), attempt: attempt))
+            picked.store.append(
+                Lease(key: RequestKey(batch: ids.store, ordinal: lease.ordinal), attempt: attempt))
+            picked.model.append(
+                Lease(key: RequestKey(batch: ids.model, ordinal: lease.ordinal), attempt: attempt))
         }
         return picked
     }
@@ -207,7 +220,9 @@ private struct Comparison {
         var outcomes: [Outcome] = []
         for _ in picked.store {
             var outcome = Outcome.text("\(number(0...9))", prompt: number(0...50), completion: number(0...50))
-            if chance(20) { outcome.result = .error(OutcomeError(code: "internal_error", message: "m\(number(0...9))")) }
+            if chance(20) {
+                outcome.result = .error(OutcomeError(code: "internal_error", message: "m\(number(0...9))"))
+            }
             if chance(1) { outcome.usage.cachedTokens = outcome.usage.promptTokens + 1 }
             outcomes.append(outcome)
         }
@@ -215,14 +230,18 @@ private struct Comparison {
         func settlements(_ leases: [Lease]) -> [Settlement] {
             zip(leases, made).map { Settlement(lease: $0, outcome: $1) }
         }
-        _ = await same("settle") { try await $0.settle(settlements(picked.store), at: at) } _: {
+        _ = await same("settle") {
+            try await $0.settle(settlements(picked.store), at: at)
+        } _: {
             try await $0.settle(settlements(picked.model), at: at)
         }
     }
 
     private mutating func renew() async {
         let (picked, durationMs, at) = (someLeases(), Int64(number(0...3000)), now)
-        _ = await same("renew") { try await $0.renew(picked.store, durationMs: durationMs, at: at) } _: {
+        _ = await same("renew") {
+            try await $0.renew(picked.store, durationMs: durationMs, at: at)
+        } _: {
             try await $0.renew(picked.model, durationMs: durationMs, at: at)
         }
     }
@@ -232,14 +251,20 @@ private struct Comparison {
         let error = OutcomeError(code: "overloaded", message: "m", statusCode: 503)
         let reason: ReleaseReason =
             chance(40) ? .handedBack : .failed(error, retryAfterMs: Int64(number(-100...3000)))
-        _ = await same("release") { try await $0.release(picked.store, reason: reason, at: at) } _: {
+        _ = await same("release") {
+            try await $0.release(picked.store, reason: reason, at: at)
+        } _: {
             try await $0.release(picked.model, reason: reason, at: at)
         }
     }
 
     private mutating func recover() async {
         let at = now
-        _ = await same("recover") { try await $0.recover(at: at) } _: { try await $0.recover(at: at) }
+        _ = await same("recover") {
+            try await $0.recover(at: at)
+        } _: {
+            try await $0.recover(at: at)
+        }
     }
 
     private mutating func cancel(_ b: Int) async {
@@ -271,13 +296,17 @@ private struct Comparison {
             status.id = BatchID("")
             return status
         }
-        _ = await same("list") { try await $0.list(limit: 99).map(anonymous) } _: {
+        _ = await same("list") {
+            try await $0.list(limit: 99).map(anonymous)
+        } _: {
             await $0.list(limit: 99).map(anonymous)
         }
         if records {
             for batch in batches {
                 for order in ResultOrder.allCases {
-                    _ = await same("all") { try await $0.all(batch.store, order).map(plain) } _: {
+                    _ = await same("all") {
+                        try await $0.all(batch.store, order).map(plain)
+                    } _: {
                         try await $0.all(batch.model, order).map(plain)
                     }
                 }

@@ -3,7 +3,8 @@ import Testing
 
 /// Release, recover, expiry, dead letters.
 @Suite struct RetryingTests {
-    private let overloaded = OutcomeError(code: "overloaded", message: "try later", parameter: "p", statusCode: 503)
+    private let overloaded = OutcomeError(
+        code: "overloaded", message: "try later", parameter: "p", statusCode: 503)
 
     @Test(arguments: Store.all)
     func handedBackRequestsAreNotCounted(_ store: Store) async throws {
@@ -11,7 +12,10 @@ import Testing
             let batch = try await queue.submit(2, BatchSpecification(maxAttempts: 1))
             for attempt in 1...5 {
                 let leased = try await queue.lease(1, at: 0)
-                #expect(leased.map(\.lease) == [Lease(key: RequestKey(batch: batch, ordinal: 0), attempt: attempt)])
+                #expect(
+                    leased.map(\.lease) == [
+                        Lease(key: RequestKey(batch: batch, ordinal: 0), attempt: attempt)
+                    ])
                 #expect(try await queue.release(leased.map(\.lease), reason: .handedBack, at: 0) == [.done])
                 #expect(try await queue.counts(batch) == BatchCounts(total: 2, queued: 2))
             }

@@ -28,7 +28,8 @@ struct Store: Sendable, CustomTestStringConvertible {
     static let sqliteFile = Store(
         testDescription: "SQLite file",
         with: { test in
-            let folder = FileManager.default.temporaryDirectory.appending(path: "conformance-\(UUID().uuidString)")
+            let folder = FileManager.default.temporaryDirectory.appending(
+                path: "conformance-\(UUID().uuidString)")
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             defer { try? FileManager.default.removeItem(at: folder) }
             let queue = try SQLiteQueue(path: folder.appending(path: "queue.sqlite").path, exclusive: true)
@@ -59,12 +60,14 @@ extension AppendedRequest {
     static func request(_ customID: String, line: Int = 0, text: String = "x") -> AppendedRequest {
         .accepted(
             Request(
-                customID: customID, endpoint: .completions, body: Array("{\"prompt\":\"\(text)\"}".utf8), line: line))
+                customID: customID, endpoint: .completions, body: Array("{\"prompt\":\"\(text)\"}".utf8),
+                line: line))
     }
 
     static func refusal(_ customID: String?, line: Int, code: String = "invalid_json") -> AppendedRequest {
         .refused(
-            customID: customID, line: line, .failure(OutcomeError(code: code, message: "line \(line) is not JSON")))
+            customID: customID, line: line,
+            .failure(OutcomeError(code: code, message: "line \(line) is not JSON")))
     }
 }
 
@@ -73,14 +76,17 @@ extension Outcome {
     static func text(_ text: String, prompt: Int = 3, completion: Int = 2, cached: Int = 0) -> Outcome {
         Outcome(
             result: .response(statusCode: 200, body: Array("{\"text\":\"\(text)\"}".utf8)),
-            usage: Usage(promptTokens: prompt, completionTokens: completion, cachedTokens: cached), backend: "cpu",
+            usage: Usage(promptTokens: prompt, completionTokens: completion, cachedTokens: cached),
+            backend: "cpu",
             timings: Timings(queuedMs: 1, prefillMs: 2, decodeMs: 3))
     }
 }
 
 extension JobQueue {
     /// A sealed batch of `count` requests named r0, r1 ...
-    func submit(_ count: Int, _ specification: BatchSpecification = BatchSpecification(), at now: Timestamp = 0)
+    func submit(
+        _ count: Int, _ specification: BatchSpecification = BatchSpecification(), at now: Timestamp = 0
+    )
         async throws -> BatchID
     {
         let batch = try await open(specification, at: now)
@@ -90,11 +96,13 @@ extension JobQueue {
         return batch
     }
 
-    func lease(_ max: Int, at now: Timestamp, forMs durationMs: Int64 = 1000) async throws -> [LeasedRequest] {
+    func lease(_ max: Int, at now: Timestamp, forMs durationMs: Int64 = 1000) async throws -> [LeasedRequest]
+    {
         try await lease(max: max, worker: "w", durationMs: durationMs, at: now)
     }
 
-    func settle(_ leased: LeasedRequest, _ outcome: Outcome, at now: Timestamp) async throws -> FencedResult? {
+    func settle(_ leased: LeasedRequest, _ outcome: Outcome, at now: Timestamp) async throws -> FencedResult?
+    {
         try await settle([Settlement(lease: leased.lease, outcome: outcome)], at: now).first
     }
 

@@ -12,17 +12,20 @@ import Testing
             let batch = try await queue.open(specification, at: 12)
             let status = try await queue.status(batch)
             #expect(
-                status == BatchStatus(
-                    id: batch, specification: specification, state: .validating, counts: BatchCounts(),
-                    usage: Usage(), createdAt: 12, acceptedAt: nil, endedAt: nil))
+                status
+                    == BatchStatus(
+                        id: batch, specification: specification, state: .validating, counts: BatchCounts(),
+                        usage: Usage(), createdAt: 12, acceptedAt: nil, endedAt: nil))
         }
     }
 
     @Test(arguments: Store.all)
     func sameKeyIsTheSameBatchOfATenant(_ store: Store) async throws {
         try await store.test { queue in
-            let first = try await queue.open(BatchSpecification(tenant: "a", idempotencyKey: "k", seed: 1), at: 0)
-            let again = try await queue.open(BatchSpecification(tenant: "a", idempotencyKey: "k", seed: 2), at: 9)
+            let first = try await queue.open(
+                BatchSpecification(tenant: "a", idempotencyKey: "k", seed: 1), at: 0)
+            let again = try await queue.open(
+                BatchSpecification(tenant: "a", idempotencyKey: "k", seed: 2), at: 9)
             let other = try await queue.open(BatchSpecification(tenant: "b", idempotencyKey: "k"), at: 0)
             let unnamed = try await queue.open(BatchSpecification(tenant: "a"), at: 0)
             #expect(again == first)
@@ -64,7 +67,8 @@ import Testing
         try await store.test { queue in
             let batch = try await queue.open(BatchSpecification(), at: 0)
             let requests: [AppendedRequest] = [
-                .request("a", line: 1), .refusal(nil, line: 2), .request("b", line: 3), .request("a", line: 4),
+                .request("a", line: 1), .refusal(nil, line: 2), .request("b", line: 3),
+                .request("a", line: 4),
                 .refusal("c", line: 5),
             ]
             try await queue.append(Array(requests[..<3]), to: batch, from: 0, at: 1)
@@ -78,7 +82,9 @@ import Testing
             // Worded anew, the same refusal.
             try await queue.append([.refusal(nil, line: 2, code: "other")], to: batch, from: 1, at: 8)
             #expect(try await queue.counts(batch) == BatchCounts(total: 5, queued: 2, failed: 3))
-            await expectFailure("wrongState") { try await queue.append([.request("z")], to: batch, from: 5, at: 9) }
+            await expectFailure("wrongState") {
+                try await queue.append([.request("z")], to: batch, from: 5, at: 9)
+            }
         }
     }
 
@@ -86,16 +92,23 @@ import Testing
     func otherContentAtTheSamePlaceIsAConflict(_ store: Store) async throws {
         try await store.test { queue in
             let batch = try await queue.open(BatchSpecification(), at: 0)
-            try await queue.append([.request("a", line: 1), .refusal("b", line: 2)], to: batch, from: 0, at: 0)
+            try await queue.append(
+                [.request("a", line: 1), .refusal("b", line: 2)], to: batch, from: 0, at: 0)
             let chat = AppendedRequest.accepted(
-                Request(customID: "a", endpoint: .chatCompletions, body: Array("{\"prompt\":\"x\"}".utf8), line: 1))
+                Request(
+                    customID: "a", endpoint: .chatCompletions, body: Array("{\"prompt\":\"x\"}".utf8), line: 1
+                ))
             let others: [(Int, AppendedRequest)] = [
-                (0, .request("a", line: 1, text: "y")), (0, .request("A", line: 1)), (0, .request("a", line: 2)),
-                (0, chat), (0, .refusal("a", line: 1)), (1, .refusal("b", line: 3)), (1, .refusal(nil, line: 2)),
+                (0, .request("a", line: 1, text: "y")), (0, .request("A", line: 1)),
+                (0, .request("a", line: 2)),
+                (0, chat), (0, .refusal("a", line: 1)), (1, .refusal("b", line: 3)),
+                (1, .refusal(nil, line: 2)),
                 (1, .request("b", line: 2)), (3, .request("c")), (-1, .request("c")),
             ]
             for (ordinal, request) in others {
-                await expectFailure("conflict") { try await queue.append([request], to: batch, from: ordinal, at: 0) }
+                await expectFailure("conflict") {
+                    try await queue.append([request], to: batch, from: ordinal, at: 0)
+                }
             }
             // All or nothing: the new request behind the differing one is not appended.
             await expectFailure("conflict") {
@@ -113,9 +126,11 @@ import Testing
             let decomposed = "cafe\u{301}"
             try await queue.append(
                 [
-                    .request(composed, line: 11), .request(decomposed, line: 12), .request(composed, line: 13),
+                    .request(composed, line: 11), .request(decomposed, line: 12),
+                    .request(composed, line: 13),
                     .request("", line: 14), .request("a\u{0}b", line: 15), .request("a", line: 16),
-                    .request("", line: 17), .refusal("a", line: 18), .refusal("r", line: 19), .request("r", line: 20),
+                    .request("", line: 17), .refusal("a", line: 18), .refusal("r", line: 19),
+                    .request("r", line: 20),
                 ], to: batch, from: 0, at: 0)
             try await queue.seal(batch, total: 10, at: 0)
             let leased = try await queue.lease(20, at: 0).map { Array($0.request.customID.utf8) }
@@ -127,8 +142,12 @@ import Testing
             }
             let failed = try await queue.all(batch).filter { $0.state == .failed }
             #expect(failed.map(\.line) == [13, 17, 18, 19, 20])
-            #expect(failed.map(\.outcome.error?.code)
-                == ["duplicate_custom_id", "duplicate_custom_id", "invalid_json", "invalid_json", "duplicate_custom_id"])
+            #expect(
+                failed.map(\.outcome.error?.code)
+                    == [
+                        "duplicate_custom_id", "duplicate_custom_id", "invalid_json", "invalid_json",
+                        "duplicate_custom_id",
+                    ])
             #expect(Array(failed[0].customID.utf8) == Array(composed.utf8))
             #expect(failed[4].customID == "r")
         }
@@ -142,7 +161,9 @@ import Testing
             try await queue.append([.request("a", line: 9), .request("b")], to: batch, from: 2, at: 0)
             let failed = try await queue.all(batch, .completion)
             let messages = failed.map { $0.outcome.error?.message ?? "" }
-            #expect(messages[0].contains("line 9") && messages[0].contains("line 3") && messages[0].contains("\"a\""))
+            #expect(
+                messages[0].contains("line 9") && messages[0].contains("line 3")
+                    && messages[0].contains("\"a\""))
             #expect(messages[1].contains("request 2"))
             #expect(failed.map(\.outcome.error?.parameter) == ["custom_id", "custom_id"])
         }
@@ -152,21 +173,25 @@ import Testing
     func refusedRequestsEndAsTheyAreAppended(_ store: Store) async throws {
         try await store.test { queue in
             let batch = try await queue.open(BatchSpecification(), at: 0)
-            let error = OutcomeError(code: "invalid_request", message: "a\u{0}b", parameter: "n", statusCode: 422)
+            let error = OutcomeError(
+                code: "invalid_request", message: "a\u{0}b", parameter: "n", statusCode: 422)
             try await queue.append(
-                [.refused(customID: nil, line: 7, .failure(error)), .request("line-7", line: 8)], to: batch, from: 0,
+                [.refused(customID: nil, line: 7, .failure(error)), .request("line-7", line: 8)], to: batch,
+                from: 0,
                 at: 5)
             let read = try await queue.all(batch)
             #expect(
                 read == [
                     ResultRecord(
-                        cursor: ResultCursor(0), ordinal: 0, customID: "line-7", line: 7, state: .failed, attempt: 0,
+                        cursor: ResultCursor(0), ordinal: 0, customID: "line-7", line: 7, state: .failed,
+                        attempt: 0,
                         settledAt: 5, outcome: .failure(error))
                 ])
             // A made-up name takes no client's name away.
             #expect(try await queue.counts(batch) == BatchCounts(total: 2, queued: 1, failed: 1))
             await expectFailure("invalidArgument") {
-                try await queue.append([.refused(customID: "x", line: 9, .text("t"))], to: batch, from: 2, at: 0)
+                try await queue.append(
+                    [.refused(customID: "x", line: 9, .text("t"))], to: batch, from: 2, at: 0)
             }
         }
     }
@@ -192,7 +217,8 @@ import Testing
         try await store.test { queue in
             let empty = try await queue.submit(0, at: 4)
             let refused = try await queue.open(BatchSpecification(), at: 4)
-            try await queue.append([.refusal(nil, line: 1), .refusal("x", line: 2)], to: refused, from: 0, at: 5)
+            try await queue.append(
+                [.refusal(nil, line: 1), .refusal("x", line: 2)], to: refused, from: 0, at: 5)
             #expect(try await queue.status(refused).state == .validating)
             try await queue.seal(refused, total: 2, at: 6)
             for (batch, time) in [(empty, Timestamp(4)), (refused, 6)] {

@@ -28,14 +28,16 @@ import Testing
             var seen: [RequestKey] = []
             for max in [3, 1, 10] { seen += try await queue.lease(max, at: 4).map(\.lease.key) }
             let order = [(high, 2), (old, 2), (new, 2), (low, 3)]
-            #expect(seen == order.flatMap { batch, n in (0..<n).map { RequestKey(batch: batch, ordinal: $0) } })
+            #expect(
+                seen == order.flatMap { batch, n in (0..<n).map { RequestKey(batch: batch, ordinal: $0) } })
         }
     }
 
     @Test(arguments: Store.all)
     func aLeaseCarriesAllThatAWorkerNeeds(_ store: Store) async throws {
         try await store.test { queue in
-            let batch = try await queue.open(BatchSpecification(tenant: "acme", priority: 3, seed: .max), at: 0)
+            let batch = try await queue.open(
+                BatchSpecification(tenant: "acme", priority: 3, seed: .max), at: 0)
             let request = Request(
                 customID: "one", endpoint: .chatCompletions, body: Array("{\"messages\":[]}".utf8), line: 4)
             try await queue.append([.accepted(request)], to: batch, from: 0, at: 0)
@@ -58,14 +60,17 @@ import Testing
         try await store.test { queue in
             let batch = try await queue.submit(3)
             let leased = try await queue.lease(3, at: 1)
-            let error = OutcomeError(code: "context_length_exceeded", message: "too long", parameter: "prompt")
+            let error = OutcomeError(
+                code: "context_length_exceeded", message: "too long", parameter: "prompt")
             let outcomes: [Outcome] = [
                 .text("b", prompt: 10, completion: 4, cached: 8),
                 Outcome(result: .error(error), usage: Usage(promptTokens: 5), backend: "cpu"),
             ]
             let results = try await queue.settle(
-                [Settlement(lease: leased[2].lease, outcome: outcomes[0]),
-                    Settlement(lease: leased[0].lease, outcome: outcomes[1])], at: 7)
+                [
+                    Settlement(lease: leased[2].lease, outcome: outcomes[0]),
+                    Settlement(lease: leased[0].lease, outcome: outcomes[1]),
+                ], at: 7)
             #expect(results == [.done, .done])
             var status = try await queue.status(batch)
             #expect(status.state == .inProgress)
@@ -106,7 +111,8 @@ import Testing
                 let lease = Lease(key: RequestKey(batch: batch, ordinal: ordinal), attempt: attempt)
                 #expect(try await queue.renew([lease], durationMs: 9, at: 11) == [.lost])
                 #expect(
-                    try await queue.settle([Settlement(lease: lease, outcome: .text("t"))], at: 11) == [.lost])
+                    try await queue.settle([Settlement(lease: lease, outcome: .text("t"))], at: 11) == [.lost]
+                )
             }
             // The same lease twice in one call: once is all it is good for.
             let settlement = Settlement(lease: second.lease, outcome: .text("t"))
@@ -136,13 +142,17 @@ import Testing
             let batches = [try await queue.submit(2), try await queue.submit(1)]
             let leased = try await queue.lease(3, at: 0)
             let bad = Outcome(
-                result: .response(statusCode: 200, body: []), usage: Usage(promptTokens: 1, completionTokens: -1))
+                result: .response(statusCode: 200, body: []),
+                usage: Usage(promptTokens: 1, completionTokens: -1))
             await expectFailure("invalidArgument") {
                 _ = try await queue.settle(
-                    [Settlement(lease: leased[0].lease, outcome: .text("t")),
-                        Settlement(lease: leased[1].lease, outcome: bad)], at: 1)
+                    [
+                        Settlement(lease: leased[0].lease, outcome: .text("t")),
+                        Settlement(lease: leased[1].lease, outcome: bad),
+                    ], at: 1)
             }
-            let cached = Outcome(result: .error(OutcomeError(code: "c", message: "m")), usage: Usage(cachedTokens: 1))
+            let cached = Outcome(
+                result: .error(OutcomeError(code: "c", message: "m")), usage: Usage(cachedTokens: 1))
             await expectFailure("invalidArgument") { _ = try await queue.settle(leased[0], cached, at: 1) }
             #expect(try await queue.counts(batches[0]) == BatchCounts(total: 2, leased: 2))
             let results = try await queue.settle(
@@ -161,9 +171,13 @@ import Testing
                 Outcome(result: .response(statusCode: 200, body: [])),
                 Outcome(result: .response(statusCode: 200, body: [0, 255, 0, 10])),
                 Outcome.failure(
-                    OutcomeError(code: "a\u{0}", message: "\u{1F600}\u{0}\"\\\n\u{7F}", parameter: "", statusCode: -1)),
+                    OutcomeError(
+                        code: "a\u{0}", message: "\u{1F600}\u{0}\"\\\n\u{7F}", parameter: "",
+                        statusCode: -1)),
             ]
-            for (request, outcome) in zip(leased, outcomes) { _ = try await queue.settle(request, outcome, at: 1) }
+            for (request, outcome) in zip(leased, outcomes) {
+                _ = try await queue.settle(request, outcome, at: 1)
+            }
             #expect(try await queue.all(batch).map(\.outcome) == outcomes)
         }
     }
@@ -188,8 +202,9 @@ import Testing
                             // I4: whenever anyone looks.
                             let status = try await queue.status(leased[0].lease.key.batch)
                             #expect(status.usage.promptTokens == 5 * status.counts.completed)
-                            #expect(status.counts.total
-                                == status.counts.settled + status.counts.queued + status.counts.leased)
+                            #expect(
+                                status.counts.total
+                                    == status.counts.settled + status.counts.queued + status.counts.leased)
                         }
                     }
                 }

@@ -1,5 +1,6 @@
 import Foundation
 import JobQueue
+import Synchronization
 import Testing
 
 /// Calls that share a commit, calls whose task is cancelled, and what statements cost.
@@ -33,7 +34,8 @@ import Testing
                     }
                     do {
                         // Its first request is new, its second differs: undone as a whole.
-                        try await queue.append([request(2), request(7), request(8)], to: batch, from: 2, at: 0)
+                        try await queue.append(
+                            [request(2), request(7), request(8)], to: batch, from: 2, at: 0)
                         try await queue.append([request(99)], to: batch, from: 0, at: 0)
                         return "accepted"
                     } catch let error as JobQueueError {
@@ -65,7 +67,8 @@ import Testing
         try await queue.close()
     }
 
-    /// No call walks a table: each finds what it moves by an index, and needs no sorting, however many rows there are.
+    /// No call walks a table: each finds what it moves by an index, and needs no sorting, however many rows
+    /// there are.
     @Test func everyStatementIsIndexed() async throws {
         let queue = try SQLiteQueue.temporary()
         let statements = Collected()
@@ -73,7 +76,8 @@ import Testing
         let error = OutcomeError(code: "overloaded", message: "m")
         for round in 0..<2 {
             let batch = try await queue.open(
-                BatchSpecification(completionWindowMs: 1000, idempotencyKey: "\(round)", maxAttempts: 2), at: 0)
+                BatchSpecification(completionWindowMs: 1000, idempotencyKey: "\(round)", maxAttempts: 2),
+                at: 0)
             let refused = AppendedRequest.refused(customID: "x", line: 5, .failure(error))
             let requests = (0..<8).map { request($0) } + [request(1), refused]
             try await queue.append(requests, to: batch, from: 0, at: 0)
@@ -92,7 +96,11 @@ import Testing
             }
             _ = try await queue.status(batch)
             _ = try await queue.list(limit: 5)
-            if round == 0 { try await queue.cancel(batch, at: 60) } else { _ = try await queue.recover(at: 2000) }
+            if round == 0 {
+                try await queue.cancel(batch, at: 60)
+            } else {
+                _ = try await queue.recover(at: 2000)
+            }
         }
         let distinct = Set(statements.all).filter { sql in
             ["SELECT", "INSERT", "UPDATE", "DELETE"].contains { sql.hasPrefix($0) }
@@ -100,13 +108,18 @@ import Testing
         #expect(distinct.count > 20)
         for sql in distinct.sorted() {
             for step in try await queue.inspect("EXPLAIN QUERY PLAN \(sql)").map({ $0.last ?? "" }) {
-                // By number the newest batch is first; the window over a batch's rows is read from their own key.
-                let bounded = step.contains("SCAN batch USING INDEX batch_leasable") || step == "SCAN (subquery-2)"
-                    || step == "SCAN CONSTANT ROW" || (step == "SCAN batch" && sql.contains("ORDER BY seq DESC LIMIT"))
+                // By number the newest batch is first; the window over a batch's rows is read from their own
+                // key.
+                let bounded =
+                    step.contains("SCAN batch USING INDEX batch_leasable") || step == "SCAN (subquery-2)"
+                    || step == "SCAN CONSTANT ROW"
+                    || (step == "SCAN batch" && sql.contains("ORDER BY seq DESC LIMIT"))
                 #expect(bounded || !step.hasPrefix("SCAN"), "\(step): \(sql)")
                 // What recover moves it sorts, to be fair and reproducible.
                 let sorts = step.hasPrefix("USE TEMP B-TREE")
-                #expect(!sorts || sql.contains("lease_expires <= ") || sql.contains("deadline <= "), "\(step): \(sql)")
+                #expect(
+                    !sorts || sql.contains("lease_expires <= ") || sql.contains("deadline <= "),
+                    "\(step): \(sql)")
             }
         }
         try await queue.close()
@@ -114,11 +127,9 @@ import Testing
 }
 
 /// Strings gathered from another thread.
-final class Collected: @unchecked Sendable {
-    // Safe: every access holds the lock.
-    private let lock = NSLock()
-    private var strings: [String] = []
+final class Collected: Sendable {
+    private let strings = Mutex<[String]>([])
 
-    func append(_ string: String) { lock.withLock { strings.append(string) } }
-    var all: [String] { lock.withLock { strings } }
+    func append(_ string: String) { strings.withLock { $0.append(string) } }
+    var all: [String] { strings.withLock { $0 } }
 }

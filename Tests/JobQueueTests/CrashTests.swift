@@ -2,8 +2,8 @@ import Foundation
 import JobQueue
 import Testing
 
-/// A process that works on a queue is killed again and again, at any moment: what it had been told is done is there
-/// (I2), and each request ends exactly once (I1).
+/// A process that works on a queue is killed again and again, at any moment: what it had been told is done is
+/// there (I2), and each request ends exactly once (I1).
 @Suite struct CrashTests {
     /// What the killed lives were told.
     private struct Witness {
@@ -30,7 +30,8 @@ import Testing
     private static let probe = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
         .deletingLastPathComponent().appending(path: "QueueCrashProbe")
 
-    /// Runs one life and kills it after so many lines; nil: lets it end. Returns whether it said that it was done.
+    /// Runs one life and kills it after so many lines; nil: lets it end. Returns whether it said that it was
+    /// done.
     private func live(
         _ path: String, life: Int, total: Int, killedAfter lines: Int?, _ witness: inout Witness
     ) throws -> Bool {
@@ -54,7 +55,9 @@ import Testing
         return String(decoding: complete, as: UTF8.self).hasSuffix("done\n")
     }
 
-    @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: probe.path), "QueueCrashProbe is not built"))
+    @Test(
+        .enabled(if: FileManager.default.isExecutableFile(atPath: probe.path), "QueueCrashProbe is not built")
+    )
     func killedWorkersLoseNothing() async throws {
         let scratch = try Scratch()
         let total = 3000
@@ -100,7 +103,8 @@ import Testing
             let records = try await queue.results(status.id, after: nil, limit: .max, order: .completion)
             let attempts = Dictionary(uniqueKeysWithValues: records.map { ($0.ordinal, $0.attempt) })
             for (ordinal, attempt) in witness.settled where attempts[ordinal] != attempt {
-                Issue.record("\(ordinal) was settled by attempt \(attempt); the store has \(attempts[ordinal] ?? -1)")
+                Issue.record(
+                    "\(ordinal) was settled by attempt \(attempt); the store has \(attempts[ordinal] ?? -1)")
             }
             for record in records {
                 let body = Array("{\"of\":\"\(record.ordinal) \(record.attempt)\"}".utf8)

@@ -39,9 +39,13 @@ import Testing
             var batches: [BatchID] = []
             try await attempt { batches = try await queue.list(limit: 10).map(\.id) }
             for batch in batches {
-                try await attempt { try await queue.append([request(0), request(1)], to: batch, from: 0, at: 0) }
+                try await attempt {
+                    try await queue.append([request(0), request(1)], to: batch, from: 0, at: 0)
+                }
                 for order in ResultOrder.allCases {
-                    try await attempt { _ = try await queue.results(batch, after: nil, limit: 99, order: order) }
+                    try await attempt {
+                        _ = try await queue.results(batch, after: nil, limit: 99, order: order)
+                    }
                 }
             }
             try await attempt {
@@ -70,12 +74,13 @@ import Testing
         let scratch = try Scratch()
         var random = Generator(state: 7)
         var unusable = 0
-        for round in 0..<150 {
+        for round in 0..<60 {
             var bytes = good
             // Some in the header and the schema, where each bit matters.
-            let limit = round % 3 == 0 ? 100 : round % 3 == 1 ? 12_000 : bytes.count
+            let limit = round % 3 == 0 ? 100 : round % 3 == 1 ? 25_000 : bytes.count
             for _ in 0..<Int.random(in: 1...20, using: &random) {
-                bytes[Int.random(in: 0..<limit, using: &random)] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+                bytes[Int.random(in: 0..<limit, using: &random)] ^=
+                    1 << UInt8.random(in: 0..<8, using: &random)
             }
             try scratch.write(bytes)
             for error in try await Self.exercise(scratch.path) {
@@ -84,26 +89,32 @@ import Testing
                     #expect(what.contains(scratch.path))
                 }
             }
-            for name in scratch.names { try FileManager.default.removeItem(at: scratch.folder.appending(path: name)) }
+            for name in scratch.names {
+                try FileManager.default.removeItem(at: scratch.folder.appending(path: name))
+            }
         }
-        #expect(unusable > 50)
+        #expect(unusable > 20)
     }
 
     @Test func filesCutShortNeverTrap() async throws {
         let good = try await Self.file()
         let scratch = try Scratch()
         var random = Generator(state: 11)
-        for round in 0..<40 {
-            let pages = Int.random(in: 0..<good.count / 4096, using: &random)
-            let length = round % 2 == 0 ? pages * 4096 : Int.random(in: 1..<good.count, using: &random)
+        for round in 0..<20 {
+            let pages = Int.random(in: 0..<good.count / 8192, using: &random)
+            let length = round % 2 == 0 ? pages * 8192 : Int.random(in: 1..<good.count, using: &random)
             try scratch.write(Array(good.prefix(length)))
             let thrown = try await Self.exercise(scratch.path)
-            #expect(length == 0 || !thrown.isEmpty, "cut to \(length) of \(good.count) bytes")
-            for name in scratch.names { try FileManager.default.removeItem(at: scratch.folder.appending(path: name)) }
+            // The last pages may be free ones, which nobody misses.
+            let isMissed = length > 0 && length < good.count - 4 * 8192
+            #expect(!isMissed || !thrown.isEmpty, "cut to \(length) of \(good.count) bytes")
+            for name in scratch.names {
+                try FileManager.default.removeItem(at: scratch.folder.appending(path: name))
+            }
         }
     }
 
-    /// Rows that the tables' constraints would refuse can come from a damaged file; here their values are of the wrong kind.
+    /// Each harm is done and undone: the check must have seen it.
     @Test func theCheckFindsWhatDoesNotAddUp() async throws {
         let scratch = try Scratch()
         let queue = try SQLiteQueue(path: scratch.path)
@@ -139,7 +150,8 @@ import Testing
             "UPDATE pending SET worker = NULL WHERE state = 'leased'",
             "UPDATE pending SET lease_expires = NULL WHERE state = 'leased'",
             "UPDATE pending SET state = 'leased' WHERE state = 'queued'",
-            "UPDATE pending SET attempt = -1", "UPDATE pending SET failures = 9", "UPDATE pending SET state = 'x'",
+            "UPDATE pending SET attempt = -1", "UPDATE pending SET failures = 9",
+            "UPDATE pending SET state = 'x'",
             "UPDATE pending SET not_before = 5 WHERE state = 'leased'",
             "UPDATE outcome SET state = 'failed'", "UPDATE outcome SET prompt_tokens = 4",
             "INSERT INTO outcome SELECT * FROM outcome",

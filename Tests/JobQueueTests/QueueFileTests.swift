@@ -81,8 +81,10 @@ import Testing
         bytes[68] ^= 1
         try scratch.write(bytes)
         let error = try await failure { _ = try SQLiteQueue(path: scratch.path) }
-        #expect(error == .unusableStore(
-            "\(scratch.path) is another program's SQLite database: name another file for the queue"))
+        #expect(
+            error
+                == .unusableStore(
+                    "\(scratch.path) is another program's SQLite database: name another file for the queue"))
         #expect(try scratch.bytes() == bytes)
         #expect(scratch.names == ["queue.sqlite"])
     }
@@ -105,7 +107,8 @@ import Testing
         let scratch = try Scratch()
         try scratch.write(Array("{\"custom_id\": \"a\"}\n".utf8) + [UInt8](repeating: 10, count: 5000))
         var error = try await failure { _ = try SQLiteQueue(path: scratch.path) }
-        #expect(error == .unusableStore("\(scratch.path) is not a queue (no SQLite database): name another file"))
+        #expect(
+            error == .unusableStore("\(scratch.path) is not a queue (no SQLite database): name another file"))
         error = try await failure { _ = try SQLiteQueue(path: scratch.folder.path) }
         #expect(error == .unusableStore("\(scratch.folder.path) is a folder: name a file for the queue"))
         let missing = scratch.folder.appending(path: "no/queue.sqlite").path
@@ -115,10 +118,14 @@ import Testing
     }
 
     /// Root may write anywhere but where nobody may.
-    @Test(.enabled(if: FileManager.default.fileExists(atPath: "/proc/self"), "needs a folder that takes no files"))
+    @Test(
+        .enabled(
+            if: FileManager.default.fileExists(atPath: "/proc/self"), "needs a folder that takes no files"))
     func aFolderThatCannotBeWrittenIsNamed() async throws {
         for exclusive in [false, true] {
-            let error = try await failure { _ = try SQLiteQueue(path: "/proc/queue.sqlite", exclusive: exclusive) }
+            let error = try await failure {
+                _ = try SQLiteQueue(path: "/proc/queue.sqlite", exclusive: exclusive)
+            }
             guard case .unavailable(let what) = error else { throw error }
             #expect(what.contains("/proc/queue.sqlite"))
             #expect(what.contains("check that"))
@@ -136,7 +143,8 @@ import Testing
             let error = try await failure {
                 while true {
                     try await queue.append(
-                        (appended..<appended + 20).map { request($0, bytes: 1000) }, to: batch, from: appended, at: 0)
+                        (appended..<appended + 20).map { request($0, bytes: 1000) }, to: batch,
+                        from: appended, at: 0)
                     appended += 20
                 }
             }

@@ -14,7 +14,9 @@ final class Scratch: Sendable {
     deinit { try? FileManager.default.removeItem(at: folder) }
 
     var path: String { folder.appending(path: "queue.sqlite").path }
-    var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: folder.path))?.sorted() ?? [] }
+    var names: [String] {
+        (try? FileManager.default.contentsOfDirectory(atPath: folder.path))?.sorted() ?? []
+    }
 
     func write(_ bytes: [UInt8], to name: String = "queue.sqlite") throws {
         try Data(bytes).write(to: folder.appending(path: name))
@@ -44,7 +46,9 @@ func response(_ text: String) -> Outcome {
 }
 
 extension SQLiteQueue {
-    func submit(_ count: Int, _ specification: BatchSpecification = BatchSpecification()) async throws -> BatchID {
+    func submit(_ count: Int, _ specification: BatchSpecification = BatchSpecification()) async throws
+        -> BatchID
+    {
         let batch = try await open(specification, at: 0)
         try await append((0..<count).map { request($0) }, to: batch, from: 0, at: 0)
         try await seal(batch, total: count, at: 0)

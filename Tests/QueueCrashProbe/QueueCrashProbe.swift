@@ -1,13 +1,14 @@
 import Foundation
 import JobQueue
 
-/// Works on a queue file and says on standard output, one line a call, what the queue has acknowledged. Tests kill it
-/// at random moments and then hold the file to what it said.
+/// Works on a queue file and says on standard output, one line a call, what the queue has acknowledged. Tests
+/// kill it at random moments and then hold the file to what it said.
 ///
 ///     QueueCrashProbe FILE LIFE TOTAL
 ///
-/// LIFE numbers the runs on one file: it seeds the choices and moves the clock, so that leases of earlier lives are over.
-/// Lines: `appended COUNT` (so many from the first), `sealed`, `settled ORDINAL ATTEMPT`, `done`.
+/// LIFE numbers the runs on one file: it seeds the choices and moves the clock, so that leases of earlier
+/// lives are over. Lines: `appended COUNT` (so many from the first), `sealed`, `settled ORDINAL ATTEMPT`,
+/// `done`.
 @main struct QueueCrashProbe {
     static func main() async throws {
         let arguments = CommandLine.arguments
@@ -36,7 +37,9 @@ import JobQueue
         try await withThrowingTaskGroup(of: Void.self) { group in
             for worker in 0..<3 {
                 let seed = random.next()
-                group.addTask { try await work(queue, worker: worker, random: Xorshift(state: seed | 1), at: now) }
+                group.addTask {
+                    try await work(queue, worker: worker, random: Xorshift(state: seed | 1), at: now)
+                }
             }
             try await group.waitForAll()
         }
@@ -75,13 +78,15 @@ import JobQueue
         .accepted(
             Request(
                 customID: "r\(ordinal)", endpoint: .completions,
-                body: Array("{\"prompt\":\"\(ordinal) \(String(repeating: "x", count: ordinal % 900))\"}".utf8),
+                body: Array(
+                    "{\"prompt\":\"\(ordinal) \(String(repeating: "x", count: ordinal % 900))\"}".utf8),
                 line: ordinal + 1))
     }
 
     private static func outcome(_ lease: Lease) -> Outcome {
         Outcome(
-            result: .response(statusCode: 200, body: Array("{\"of\":\"\(lease.key.ordinal) \(lease.attempt)\"}".utf8)),
+            result: .response(
+                statusCode: 200, body: Array("{\"of\":\"\(lease.key.ordinal) \(lease.attempt)\"}".utf8)),
             usage: Usage(promptTokens: lease.key.ordinal % 100, completionTokens: 1), backend: "probe")
     }
 

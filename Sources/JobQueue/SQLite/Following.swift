@@ -10,7 +10,8 @@ extension QueueTransaction {
             throw JobQueueError.wrongState(id, batch.status.state, "nothing is left to cancel")
         case .validating, .inProgress, .cancelling:
             let error = OutcomeError(
-                code: "cancelled", message: "the batch was cancelled before this request was answered", statusCode: 499)
+                code: "cancelled", message: "the batch was cancelled before this request was answered",
+                statusCode: 499)
             _ = try endAll(&batch, as: .cancelled, batchState: .cancelled, error, at: now)
         }
     }

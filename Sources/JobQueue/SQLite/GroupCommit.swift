@@ -2,12 +2,12 @@ import Dispatch
 import GRDB
 import Synchronization
 
-/// Runs the queue's transactions, one thread at a time, and lets calls that wait at the same time share one commit:
-/// each then waits for one flush of the disk, not for one each.
+/// Runs the queue's transactions, one thread at a time, and lets calls that wait at the same time share one
+/// commit: each then waits for one flush of the disk, not for one each.
 ///
-/// A call's own failure undoes that call alone (a savepoint each); when the commit fails, every call of the group fails.
-/// Callers wait suspended; the blocking happens on the connection's dispatch queue. The number of waiting calls is
-/// bounded by the number of tasks that make them.
+/// A call's own failure undoes that call alone (a savepoint each); when the commit fails, every call of the
+/// group fails. Callers wait suspended; the blocking happens on the connection's dispatch queue. The number
+/// of waiting calls is bounded by the number of tasks that make them.
 final class GroupCommit: Sendable {
     private struct Job: Sendable {
         var writes: Bool
@@ -23,7 +23,8 @@ final class GroupCommit: Sendable {
         var isClosed = false
     }
 
-    /// Calls in one transaction: enough to make the flush cheap, few enough that the first does not wait long.
+    /// Calls in one transaction: enough to make the flush cheap, few enough that the first does not wait
+    /// long.
     private static let maxGroup = 64
 
     private let database: DatabaseQueue
@@ -35,8 +36,8 @@ final class GroupCommit: Sendable {
         self.path = path
     }
 
-    /// One call in one transaction, durable when it returns. `body` may run more than once, and must not touch
-    /// anything but the transaction.
+    /// One call in one transaction, durable when it returns. `body` may run more than once, and must not
+    /// touch anything but the transaction.
     func write<T: Sendable>(_ body: @escaping @Sendable (QueueTransaction) throws -> T)
         async throws(JobQueueError) -> T
     { try await submit(writes: true, body) }

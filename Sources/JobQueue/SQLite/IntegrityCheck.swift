@@ -1,7 +1,8 @@
 import GRDB
 
 /// Checks a queue file against what must always hold of it (docs/ARCHITECTURE.md: I1, I4, I5), row by row.
-/// Each rule is a query for what breaks it; the tables' own constraints keep most of them from ever finding anything.
+/// Each rule is a query for what breaks it; the tables' own constraints keep most of them from ever finding
+/// anything.
 struct IntegrityCheck {
     let transaction: QueueTransaction
 
@@ -48,7 +49,8 @@ struct IntegrityCheck {
             what: "I4: queued and leased must count the pending requests",
             query: """
                 SELECT b.id FROM batch AS b
-                LEFT JOIN (SELECT key >> 32 AS seq, sum(state = 'queued') AS queued, sum(state = 'leased') AS leased
+                LEFT JOIN (SELECT key >> 32 AS seq, sum(state = 'queued') AS queued,
+                    sum(state = 'leased') AS leased
                   FROM pending GROUP BY key >> 32) AS p ON p.seq = b.seq
                 WHERE coalesce(p.queued, 0) <> b.queued OR coalesce(p.leased, 0) <> b.leased
                 """),
@@ -56,14 +58,16 @@ struct IntegrityCheck {
             what: "I4: counts and usage must be the sums over outcomes",
             query: """
                 SELECT b.id FROM batch AS b
-                LEFT JOIN (SELECT batch, sum(state = 'completed') AS completed, sum(state = 'failed') AS failed,
-                    sum(state = 'cancelled') AS cancelled, sum(state = 'expired') AS expired,
-                    sum(prompt_tokens) AS prompt, sum(completion_tokens) AS completion, sum(cached_tokens) AS cached
+                LEFT JOIN (SELECT batch, sum(state = 'completed') AS completed,
+                    sum(state = 'failed') AS failed, sum(state = 'cancelled') AS cancelled, sum(state = 'expired') AS expired,
+                    sum(prompt_tokens) AS prompt, sum(completion_tokens) AS completion,
+                    sum(cached_tokens) AS cached
                   FROM outcome GROUP BY batch) AS o ON o.batch = b.seq
                 WHERE (b.completed, b.failed, b.cancelled, b.expired, b.prompt_tokens, b.completion_tokens,
                     b.cached_tokens)
                   <> (coalesce(o.completed, 0), coalesce(o.failed, 0), coalesce(o.cancelled, 0),
-                    coalesce(o.expired, 0), coalesce(o.prompt, 0), coalesce(o.completion, 0), coalesce(o.cached, 0))
+                    coalesce(o.expired, 0), coalesce(o.prompt, 0), coalesce(o.completion, 0),
+                    coalesce(o.cached, 0))
                 """),
         Rule(
             what: "completion numbers must go from 1 to the number of outcomes",

@@ -14,15 +14,17 @@ enum QueueFailure {
     }
 
     static func damaged(_ path: String, _ what: String) -> JobQueueError {
-        .unusableStore("\(path) is damaged (\(what)): restore it from a copy, or start over with another file")
+        .unusableStore(
+            "\(path) is damaged (\(what)): restore it from a copy, or start over with another file")
     }
 
     private static func describe(_ error: DatabaseError, path: String) -> JobQueueError {
         let detail = error.message ?? "SQLite error \(error.extendedResultCode.rawValue)"
         switch error.resultCode {
         case .SQLITE_FULL:
-            return .unavailable("\(path): no space left on the disk, or the queue's size limit is reached: "
-                + "make room and try again; nothing that was accepted is lost")
+            return .unavailable(
+                "\(path): no space left on the disk, or the queue's size limit is reached: "
+                    + "make room and try again; nothing that was accepted is lost")
         case .SQLITE_BUSY, .SQLITE_LOCKED:
             return .unavailable("\(path) is locked by another process: wait until it is done and try again")
         case .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_AUTH:
@@ -30,8 +32,9 @@ enum QueueFailure {
         case .SQLITE_CANTOPEN:
             return .unavailable("\(path) cannot be opened: check that its folder exists and can be written")
         case .SQLITE_IOERR:
-            return .unavailable("\(path) cannot be read or written (\(detail), code "
-                + "\(error.extendedResultCode.rawValue)): check the disk")
+            return .unavailable(
+                "\(path) cannot be read or written (\(detail), code "
+                    + "\(error.extendedResultCode.rawValue)): check the disk")
         case .SQLITE_NOTADB:
             return .unusableStore("\(path) is not a queue (no SQLite database): name another file")
         case .SQLITE_CORRUPT, .SQLITE_FORMAT, .SQLITE_SCHEMA, .SQLITE_CONSTRAINT, .SQLITE_MISMATCH:

@@ -1,8 +1,8 @@
 import Foundation
 import Synchronization
 
-/// Keeps a second process from working on the same queue file: an advisory lock on a file of its own beside it.
-/// The kernel frees it when the process ends, however it ends. The lock file holds the process's number.
+/// Keeps a second process from working on the same queue file: an advisory lock on a file of its own beside
+/// it. The kernel frees it when the process ends, however it ends. The lock file holds the process's number.
 ///
 /// Not on the database itself: closing any second descriptor of that would drop SQLite's own locks
 /// (https://www.sqlite.org/howtocorrupt.html, "Posix advisory locks canceled").
@@ -16,8 +16,9 @@ final class QueueLock: Sendable {
         while true {
             let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
             guard descriptor >= 0 else {
-                throw .unavailable("\(path) cannot be created (\(String(cString: strerror(errno)))): "
-                    + "check that the folder exists and can be written")
+                throw .unavailable(
+                    "\(path) cannot be created (\(String(cString: strerror(errno)))): "
+                        + "check that the folder exists and can be written")
             }
             guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
                 let reason = errno
@@ -26,9 +27,11 @@ final class QueueLock: Sendable {
                 guard reason == EWOULDBLOCK else {
                     throw .unavailable("\(path) cannot be locked: \(String(cString: strerror(reason)))")
                 }
-                throw .unavailable("\(queuePath) is in use by process \(holder): wait for it to end, or stop it")
+                throw .unavailable(
+                    "\(queuePath) is in use by process \(holder): wait for it to end, or stop it")
             }
-            // Its last owner may have removed the file between our open and our lock: then nobody else sees this lock.
+            // Its last owner may have removed the file between our open and our lock: then nobody else sees
+            // this lock.
             guard Self.isStill(path, descriptor) else {
                 close(descriptor)
                 continue
@@ -50,7 +53,9 @@ final class QueueLock: Sendable {
     private static func holder(_ descriptor: Int32) -> String {
         var bytes = [UInt8](repeating: 0, count: 32)
         let count = pread(descriptor, &bytes, bytes.count, 0)
-        let digits = bytes.prefix(max(0, count)).prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+        let digits = bytes.prefix(max(0, count)).prefix {
+            (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+        }
         return digits.isEmpty ? "(unknown)" : String(decoding: digits, as: UTF8.self)
     }
 

@@ -46,7 +46,8 @@ struct QueueTransaction {
 
     func damaged(_ what: String) -> JobQueueError { QueueFailure.damaged(path, what) }
 
-    /// A value for a text column. SQLite's text ends at a zero byte, so that one would be stored as another text.
+    /// A value for a text column. SQLite's text ends at a zero byte, so that one would be stored as another
+    /// text.
     func text(_ value: String, named name: String) throws(JobQueueError) -> String {
         guard !value.utf8.contains(0) else { throw .invalidArgument("\(name) contains a zero byte") }
         return value

@@ -3,8 +3,9 @@ import GRDB
 
 /// A queue in one SQLite file (WAL, every commit flushed), for one machine: the embedded default.
 ///
-/// One connection, on a dispatch queue of its own: callers wait suspended, and calls that wait together share a commit.
-/// Other processes may open the same file beside it; `exclusive` refuses a second one that says the same.
+/// One connection, on a dispatch queue of its own: callers wait suspended, and calls that wait together share
+/// a commit. Other processes may open the same file beside it; `exclusive` refuses a second one that says the
+/// same.
 ///
 /// Sources: https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous
 package final class SQLiteQueue: JobQueue {
@@ -18,7 +19,8 @@ package final class SQLiteQueue: JobQueue {
 
     /// Opens a queue file, or makes a new one.
     /// - Parameter exclusive: throws when another queue has the file open exclusively, naming the process.
-    /// - Throws: `unusableStore` for a file of another program's, a later version's, or a damaged one; `unavailable` for
+    /// - Throws: `unusableStore` for a file of another program's, a later version's, or a damaged one;
+    ///   `unavailable` for
     ///   one that is in use, cannot be written or has no room.
     package convenience init(
         path: String, exclusive: Bool = false, options: SQLiteOptions = SQLiteOptions()
@@ -31,14 +33,17 @@ package final class SQLiteQueue: JobQueue {
     }
 
     /// A queue in memory, for tests: everything but durability.
-    package static func temporary(options: SQLiteOptions = SQLiteOptions()) throws(JobQueueError) -> SQLiteQueue {
+    package static func temporary(options: SQLiteOptions = SQLiteOptions()) throws(JobQueueError)
+        -> SQLiteQueue
+    {
         try SQLiteQueue(path: ":memory:", lock: nil, options: options) { configuration in
             try DatabaseQueue(configuration: configuration)
         }
     }
 
     private init(
-        path: String, lock: QueueLock?, options: SQLiteOptions, connect: (Configuration) throws -> DatabaseQueue
+        path: String, lock: QueueLock?, options: SQLiteOptions,
+        connect: (Configuration) throws -> DatabaseQueue
     ) throws(JobQueueError) {
         do {
             let database = try connect(Self.configuration(options))
@@ -47,8 +52,10 @@ package final class SQLiteQueue: JobQueue {
                 try QueueSchema.prepare(db, path: path)
                 try Self.setDurability(db, inMemory: path == ":memory:")
                 if let maxBytes = options.maxBytes {
-                    let pageBytes = try Int64.fetchOne(db, sql: "PRAGMA page_size") ?? Int64(QueueSchema.pageBytes)
-                    _ = try Int64.fetchOne(db, sql: "PRAGMA max_page_count = \(max(1, maxBytes / max(1, pageBytes)))")
+                    let pageBytes =
+                        try Int64.fetchOne(db, sql: "PRAGMA page_size") ?? Int64(QueueSchema.pageBytes)
+                    _ = try Int64.fetchOne(
+                        db, sql: "PRAGMA max_page_count = \(max(1, maxBytes / max(1, pageBytes)))")
                 }
             }
             commits = GroupCommit(database, path: path)
@@ -60,8 +67,8 @@ package final class SQLiteQueue: JobQueue {
         self.lock = LockSlot(lock)
     }
 
-    /// Waits for the calls made so far, moves the log into the file and closes it, so that the file is all there is.
-    /// Later calls throw `unavailable`. Closing again does nothing.
+    /// Waits for the calls made so far, moves the log into the file and closes it, so that the file is all
+    /// there is. Later calls throw `unavailable`. Closing again does nothing.
     package func close() async throws(JobQueueError) {
         defer { lock.free() }
         try await commits.close()
@@ -74,7 +81,8 @@ package final class SQLiteQueue: JobQueue {
         // A transaction that cannot even be rolled back is an error of the next call, not a trap.
         configuration.allowsUnsafeTransactions = true
         configuration.prepareDatabase { db in
-            // A damaged page is then an error where it is read; and a file cut short is one, which a map would fault on.
+            // A damaged page is then an error where it is read; and a file cut short is one, which a map
+            // would fault on.
             try db.execute(sql: "PRAGMA cell_size_check = ON")
             try db.execute(sql: "PRAGMA mmap_size = 0")
             try db.execute(sql: "PRAGMA trusted_schema = OFF")
@@ -92,20 +100,24 @@ package final class SQLiteQueue: JobQueue {
                     + "put the queue on a local disk")
         }
         try db.execute(sql: "PRAGMA synchronous = FULL")
-        try db.execute(sql: "PRAGMA wal_autocheckpoint = \(walPages)")
-        try db.execute(sql: "PRAGMA journal_size_limit = \(walPages * QueueSchema.pageBytes * 4)")
+        try db.execute(sql: "PRAGMA wal_autocheckpoint = \(logBytes / QueueSchema.pageBytes)")
+        try db.execute(sql: "PRAGMA journal_size_limit = \(4 * logBytes)")
     }
 
-    /// Pages of log before they are moved into the file: 16 MiB, so that pages written often are moved once.
-    private static let walPages = 4096
+    /// Log that is written before its pages are moved into the file, so that those written often are moved
+    /// once.
+    private static let logBytes = 16 << 20
 
     /// The one name of a file that links may give several, since the lock goes by the name.
     private static func resolve(_ path: String) throws(JobQueueError) -> String {
-        guard !path.isEmpty, !path.utf8.contains(0) else { throw .invalidArgument("the queue's path is empty") }
+        guard !path.isEmpty, !path.utf8.contains(0) else {
+            throw .invalidArgument("the queue's path is empty")
+        }
         let url = URL(filePath: path)
         var isFolder: ObjCBool = false
         let folder = url.deletingLastPathComponent().path
-        guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
+        guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue
+        else {
             throw .unavailable("\(path): there is no folder \(folder): make it first, or name another")
         }
         if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
@@ -116,12 +128,16 @@ package final class SQLiteQueue: JobQueue {
 }
 
 extension SQLiteQueue {
-    package func open(_ specification: BatchSpecification, at now: Timestamp) async throws(JobQueueError) -> BatchID {
+    package func open(_ specification: BatchSpecification, at now: Timestamp) async throws(JobQueueError)
+        -> BatchID
+    {
         let id = options.makeID()
         return try await commits.write { try $0.open(specification, as: id, at: now) }
     }
 
-    package func append(_ requests: [AppendedRequest], to batch: BatchID, from ordinal: Int, at now: Timestamp)
+    package func append(
+        _ requests: [AppendedRequest], to batch: BatchID, from ordinal: Int, at now: Timestamp
+    )
         async throws(JobQueueError)
     { try await commits.write { try $0.append(requests, to: batch, from: ordinal, at: now) } }
 
@@ -165,8 +181,8 @@ extension SQLiteQueue {
         async throws(JobQueueError) -> [ResultRecord]
     { try await commits.read { try $0.results(batch, after: cursor, limit: max(0, limit), order: order) } }
 
-    /// Recomputes everything the store keeps twice, and looks for rows that break an invariant.
-    /// Takes as long as reading the whole file. Returns what is wrong, each as a sentence; empty when nothing is.
+    /// Recomputes everything the store keeps twice, and looks for rows that break an invariant. Takes as long
+    /// as reading the whole file. Returns what is wrong, each as a sentence; empty when nothing is.
     package func integrityProblems() async throws(JobQueueError) -> [String] {
         try await commits.read { try IntegrityCheck(transaction: $0).problems() }
     }

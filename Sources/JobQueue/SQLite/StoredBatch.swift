@@ -28,8 +28,8 @@ struct StoredBatch {
 
 extension QueueTransaction {
     private static let batchColumns = """
-        seq, id, tenant, priority, window_ms, idempotency_key, seed, max_attempts, metadata, state, created_at, \
-        accepted_at, deadline, ended_at, total, queued, leased, completed, failed, cancelled, expired, \
+        seq, id, tenant, priority, window_ms, idempotency_key, seed, max_attempts, metadata, state, \
+        created_at, accepted_at, deadline, ended_at, total, queued, leased, completed, failed, cancelled, expired, \
         prompt_tokens, completion_tokens, cached_tokens
         """
 
@@ -45,7 +45,8 @@ extension QueueTransaction {
     }
 
     func batch(seq: Int64) throws -> StoredBatch {
-        guard let found = try first("SELECT \(Self.batchColumns) FROM batch WHERE seq = ?", [seq], stored) else {
+        guard let found = try first("SELECT \(Self.batchColumns) FROM batch WHERE seq = ?", [seq], stored)
+        else {
             throw damaged("batch \(seq) is missing")
         }
         return found
@@ -57,23 +58,29 @@ extension QueueTransaction {
     }
 
     private func stored(_ row: StoredRow) throws -> StoredBatch {
-        guard let state = BatchState(rawValue: try row.text(9)) else { throw damaged("a batch has no known state") }
+        guard let state = BatchState(rawValue: try row.text(9)) else {
+            throw damaged("a batch has no known state")
+        }
         let specification = BatchSpecification(
             tenant: try row.text(2), priority: try row.int(3), completionWindowMs: try row.optionalInt64(4),
             idempotencyKey: try row.optionalText(5), seed: UInt64(bitPattern: try row.int64(6)),
             maxAttempts: try row.int(7), metadata: try metadata(try row.text(8)))
         let counts = BatchCounts(
-            total: try row.int(14), queued: try row.int(15), leased: try row.int(16), completed: try row.int(17),
+            total: try row.int(14), queued: try row.int(15), leased: try row.int(16),
+            completed: try row.int(17),
             failed: try row.int(18), cancelled: try row.int(19), expired: try row.int(20))
         // Sums below must not overflow, whatever a damaged file holds.
-        let each = [counts.total, counts.queued, counts.leased, counts.completed, counts.failed, counts.cancelled,
-            counts.expired]
+        let each = [
+            counts.total, counts.queued, counts.leased, counts.completed, counts.failed, counts.cancelled,
+            counts.expired,
+        ]
         guard each.allSatisfy({ (0...QueueSchema.maxOrdinals).contains($0) }) else {
             throw damaged("a batch counts more requests than it can hold")
         }
         let usage = Usage(
             promptTokens: try row.int(21), completionTokens: try row.int(22), cachedTokens: try row.int(23))
-        guard [usage.promptTokens, usage.completionTokens].allSatisfy({ (0...Int.max / 2).contains($0) }) else {
+        guard [usage.promptTokens, usage.completionTokens].allSatisfy({ (0...Int.max / 2).contains($0) })
+        else {
             throw damaged("a batch's usage is out of range")
         }
         let seq = try row.int64(0)
@@ -88,7 +95,11 @@ extension QueueTransaction {
     }
 
     private func metadata(_ text: String) throws -> [String: String] {
-        guard let members = try? JSON(parsing: text).object?.members else { throw damaged("a batch's metadata") }
+        // Most often, and read with every lease.
+        if text == "{}" { return [:] }
+        guard let members = try? JSON(parsing: text).object?.members else {
+            throw damaged("a batch's metadata")
+        }
         var metadata: [String: String] = [:]
         for member in members {
             guard let value = member.value.string else { throw damaged("a batch's metadata") }
@@ -104,8 +115,8 @@ extension QueueTransaction {
             .map { (name: $0.key, value: JSON.string($0.value)) }
         try run(
             """
-            INSERT INTO batch (id, tenant, priority, window_ms, idempotency_key, seed, max_attempts, metadata, state,
-              created_at, total, queued, leased, completed, failed, cancelled, expired,
+            INSERT INTO batch (id, tenant, priority, window_ms, idempotency_key, seed, max_attempts, metadata,
+              state, created_at, total, queued, leased, completed, failed, cancelled, expired,
               prompt_tokens, completion_tokens, cached_tokens)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'validating', ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
             """,
@@ -124,8 +135,8 @@ extension QueueTransaction {
         let counts = status.counts
         try run(
             """
-            UPDATE batch SET state = ?, accepted_at = ?, deadline = ?, ended_at = ?, total = ?, queued = ?, leased = ?,
-              completed = ?, failed = ?, cancelled = ?, expired = ?, prompt_tokens = ?, completion_tokens = ?,
+            UPDATE batch SET state = ?, accepted_at = ?, deadline = ?, ended_at = ?, total = ?, queued = ?,
+              leased = ?, completed = ?, failed = ?, cancelled = ?, expired = ?, prompt_tokens = ?, completion_tokens = ?,
               cached_tokens = ?
             WHERE seq = ?
             """,

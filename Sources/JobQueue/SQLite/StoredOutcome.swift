@@ -32,18 +32,21 @@ extension QueueTransaction {
             (0...usage.promptTokens).contains(usage.cachedTokens)
         else {
             throw .invalidArgument(
-                "\(what): usage must be 0 to \(Self.maxTokens) tokens, the cached ones part of the prompt's; got "
-                    + "\(usage.promptTokens) prompt, \(usage.completionTokens) completion, \(usage.cachedTokens) cached")
+                "\(what): usage must be 0 to \(Self.maxTokens) tokens, the cached ones part of the prompt's; "
+                    + "got \(usage.promptTokens) prompt, \(usage.completionTokens) completion, "
+                    + "\(usage.cachedTokens) cached"
+            )
         }
         if case .response(_, let body) = outcome.result, body.count > QueueSchema.maxBodyBytes {
             throw .invalidArgument(
-                "\(what): the response has \(body.count) bytes, at most \(QueueSchema.maxBodyBytes) can be stored")
+                "\(what): the response has \(body.count) bytes; at most \(QueueSchema.maxBodyBytes) are stored"
+            )
         }
         _ = try text(outcome.backend, named: "\(what): backend")
     }
 
-    /// Ends a request. The tables' own trigger removes it from `pending`; the caller has taken it out of the counts of
-    /// queued or leased ones, and saves the batch.
+    /// Ends a request. The tables' own trigger removes it from `pending`; the caller has taken it out of the
+    /// counts of queued or leased ones, and saves the batch.
     func end(
         _ key: Int64, as state: RequestState, attempt: Int, _ outcome: Outcome, at now: Timestamp,
         in batch: inout StoredBatch
@@ -57,15 +60,17 @@ extension QueueTransaction {
         }
         try run(
             """
-            INSERT INTO outcome (key, batch, completion, state, attempt, settled_at, prompt_tokens, completion_tokens,
-              cached_tokens, backend, queued_ms, prefill_ms, decode_ms, status_code, error, body)
+            INSERT INTO outcome (key, batch, completion, state, attempt, settled_at, prompt_tokens,
+              completion_tokens, cached_tokens, backend, queued_ms, prefill_ms, decode_ms, status_code, error, body)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
               CASE WHEN ?15 IS NULL THEN coalesce(?16, x'') END)
             """,
             [
                 key, batch.seq, batch.nextCompletion, state.rawValue, attempt, now.milliseconds,
-                outcome.usage.promptTokens, outcome.usage.completionTokens, outcome.usage.cachedTokens, outcome.backend,
-                outcome.timings.queuedMs, outcome.timings.prefillMs, outcome.timings.decodeMs, statusCode, error, body,
+                outcome.usage.promptTokens, outcome.usage.completionTokens, outcome.usage.cachedTokens,
+                outcome.backend,
+                outcome.timings.queuedMs, outcome.timings.prefillMs, outcome.timings.decodeMs, statusCode,
+                error, body,
             ])
         switch state {
         case .completed: batch.status.counts.completed += 1
@@ -85,9 +90,10 @@ extension QueueTransaction {
         let count = batch.unfinished
         try run(
             """
-            INSERT INTO outcome (key, batch, completion, state, attempt, settled_at, prompt_tokens, completion_tokens,
-              cached_tokens, backend, queued_ms, prefill_ms, decode_ms, status_code, error, body)
-            SELECT key, ?1, ?2 + row_number() OVER (ORDER BY key), ?3, attempt, ?4, 0, 0, 0, '', 0, 0, 0, ?5, ?6, NULL
+            INSERT INTO outcome (key, batch, completion, state, attempt, settled_at, prompt_tokens,
+              completion_tokens, cached_tokens, backend, queued_ms, prefill_ms, decode_ms, status_code, error, body)
+            SELECT key, ?1, ?2 + row_number() OVER (ORDER BY key), ?3, attempt, ?4, 0, 0, 0, '', 0, 0, 0,
+              ?5, ?6, NULL
             FROM pending WHERE key BETWEEN ?7 AND ?8
             """,
             [
@@ -95,7 +101,8 @@ extension QueueTransaction {
                 error.storedText, batch.keys.lowerBound, batch.keys.upperBound,
             ])
         guard db.changesCount == count else {
-            throw damaged("batch \(batch.status.id) counts \(count) unfinished requests and has \(db.changesCount)")
+            throw damaged(
+                "batch \(batch.status.id) counts \(count) unfinished requests and has \(db.changesCount)")
         }
         batch.status.counts.queued = 0
         batch.status.counts.leased = 0
@@ -110,8 +117,8 @@ extension QueueTransaction {
 
     /// Columns of `outcome` and `request` that make a record, in the order `record` reads them.
     static let recordColumns = """
-        o.key, o.completion, o.state, o.attempt, o.settled_at, o.prompt_tokens, o.completion_tokens, o.cached_tokens, \
-        o.backend, o.queued_ms, o.prefill_ms, o.decode_ms, o.status_code, o.error, o.body, r.custom_id, r.line
+        o.key, o.completion, o.state, o.attempt, o.settled_at, o.prompt_tokens, o.completion_tokens, \
+        o.cached_tokens, o.backend, o.queued_ms, o.prefill_ms, o.decode_ms, o.status_code, o.error, o.body, r.custom_id, r.line
         """
 
     func record(_ row: StoredRow, order: ResultOrder) throws -> ResultRecord {
@@ -128,13 +135,16 @@ extension QueueTransaction {
         let ordinal = StoredBatch.ordinal(try row.int64(0))
         let cursor = order == .input ? Int64(ordinal) : try row.int64(1)
         return ResultRecord(
-            cursor: ResultCursor(cursor), ordinal: ordinal, customID: String(decoding: try row.bytes(15), as: UTF8.self),
+            cursor: ResultCursor(cursor), ordinal: ordinal,
+            customID: String(decoding: try row.bytes(15), as: UTF8.self),
             line: try row.int(16), state: state, attempt: try row.int(3), settledAt: try row.time(4),
             outcome: Outcome(
                 result: result,
                 usage: Usage(
-                    promptTokens: try row.int(5), completionTokens: try row.int(6), cachedTokens: try row.int(7)),
+                    promptTokens: try row.int(5), completionTokens: try row.int(6),
+                    cachedTokens: try row.int(7)),
                 backend: try row.text(8),
-                timings: Timings(queuedMs: try row.int64(9), prefillMs: try row.int64(10), decodeMs: try row.int64(11))))
+                timings: Timings(
+                    queuedMs: try row.int64(9), prefillMs: try row.int64(10), decodeMs: try row.int64(11))))
     }
 }

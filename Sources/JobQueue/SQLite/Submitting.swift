@@ -5,7 +5,8 @@ import GRDB
 extension QueueTransaction {
     func open(_ specification: BatchSpecification, as id: BatchID, at now: Timestamp) throws -> BatchID {
         guard specification.maxAttempts >= 1 else {
-            throw JobQueueError.invalidArgument("maxAttempts must be at least 1, got \(specification.maxAttempts)")
+            throw JobQueueError.invalidArgument(
+                "maxAttempts must be at least 1, got \(specification.maxAttempts)")
         }
         if let window = specification.completionWindowMs, window < 1 {
             throw JobQueueError.invalidArgument("the completion window must be at least 1 ms, got \(window)")
@@ -13,7 +14,10 @@ extension QueueTransaction {
         if let key = specification.idempotencyKey {
             let known = try first(
                 "SELECT id FROM batch WHERE tenant = ? AND idempotency_key = ?",
-                [try text(specification.tenant, named: "tenant"), try text(key, named: "the idempotency key")]
+                [
+                    try text(specification.tenant, named: "tenant"),
+                    try text(key, named: "the idempotency key"),
+                ]
             ) { BatchID(try $0.text(0)) }
             if let known { return known }
         }
@@ -42,7 +46,8 @@ extension QueueTransaction {
         try save(batch)
     }
 
-    private func appendOne(_ request: AppendedRequest, to batch: inout StoredBatch, at now: Timestamp) throws {
+    private func appendOne(_ request: AppendedRequest, to batch: inout StoredBatch, at now: Timestamp) throws
+    {
         let key = batch.key(batch.status.counts.total)
         batch.status.counts.total += 1
         switch request {
@@ -50,7 +55,8 @@ extension QueueTransaction {
             try check(request)
             if try insert(key, request, owning: true, in: batch) {
                 batch.status.counts.queued += 1
-                try run("INSERT INTO pending (key, state, attempt, failures) VALUES (?, 'queued', 0, 0)", [key])
+                try run(
+                    "INSERT INTO pending (key, state, attempt, failures) VALUES (?, 'queued', 0, 0)", [key])
             } else {
                 let error = try duplicate(request, in: batch)
                 _ = try insert(key, request, owning: false, in: batch)
@@ -60,10 +66,12 @@ extension QueueTransaction {
             let what = "line \(line)"
             try check(outcome, of: what)
             guard outcome.error != nil else {
-                throw JobQueueError.invalidArgument("\(what): a refused request needs an error for its outcome")
+                throw JobQueueError.invalidArgument(
+                    "\(what): a refused request needs an error for its outcome")
             }
             guard line >= 0 else { throw JobQueueError.invalidArgument("line \(line) is negative") }
-            let owned = try customID.map { try insertRefused(key, $0, line: line, owning: true, in: batch) } ?? false
+            let owned =
+                try customID.map { try insertRefused(key, $0, line: line, owning: true, in: batch) } ?? false
             if !owned {
                 _ = try insertRefused(key, customID ?? "line-\(line)", line: line, owning: false, in: batch)
             }
@@ -73,7 +81,8 @@ extension QueueTransaction {
 
     private func check(_ request: Request) throws(JobQueueError) {
         guard request.line >= 0 else { throw .invalidArgument("line \(request.line) is negative") }
-        guard request.body.count <= QueueSchema.maxBodyBytes, request.customID.utf8.count <= QueueSchema.maxBodyBytes
+        guard request.body.count <= QueueSchema.maxBodyBytes,
+            request.customID.utf8.count <= QueueSchema.maxBodyBytes
         else {
             throw .invalidArgument(
                 "\(place(request.line)): the request has \(request.body.count) bytes, at most "
@@ -82,7 +91,8 @@ extension QueueTransaction {
     }
 
     /// False when the batch has the custom_id already; then nothing is stored.
-    private func insert(_ key: Int64, _ request: Request, owning: Bool, in batch: StoredBatch) throws -> Bool {
+    private func insert(_ key: Int64, _ request: Request, owning: Bool, in batch: StoredBatch) throws -> Bool
+    {
         // An empty blob is bound as null.
         try run(
             """
@@ -144,19 +154,24 @@ extension QueueTransaction {
                 switch requests[at] {
                 case .accepted(let request):
                     try customID == Array(request.customID.utf8) && line == request.line
-                        && row.optionalText(3) == request.endpoint.rawValue && row.optionalBytes(4) == request.body
+                        && row.optionalText(3) == request.endpoint.rawValue
+                        && row.optionalBytes(4) == request.body
                 case .refused(let name, let refusedLine, _):
-                    customID == Array((name ?? "line-\(refusedLine)").utf8) && line == refusedLine && row.isNull(3)
+                    customID == Array((name ?? "line-\(refusedLine)").utf8) && line == refusedLine
+                        && row.isNull(3)
                 }
             guard same else {
                 throw JobQueueError.conflict(
-                    batch.status.id, "request \(StoredBatch.ordinal(try row.int64(0)) + 1) (line \(line)) was appended "
+                    batch.status.id,
+                    "request \(StoredBatch.ordinal(try row.int64(0)) + 1) (line \(line)) was appended "
                         + "before with other content: has the input changed?")
             }
             at += 1
             return true
         }
-        guard at == requests.endIndex else { throw damaged("requests of batch \(batch.status.id) are missing") }
+        guard at == requests.endIndex else {
+            throw damaged("requests of batch \(batch.status.id) are missing")
+        }
     }
 
     func seal(_ id: BatchID, total: Int, at now: Timestamp) throws {

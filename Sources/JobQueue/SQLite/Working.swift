@@ -10,29 +10,47 @@ extension QueueTransaction {
         // Once due, a request that waited is like any other; each is moved once.
         try run("UPDATE pending SET not_before = NULL WHERE not_before <= ?", [now.milliseconds])
         var leased: [LeasedRequest] = []
-        for seq in try leasable(at: now) {
-            if leased.count >= max { break }
-            var batch = try batch(seq: seq)
-            let found = try claim(
-                max - leased.count, of: batch, worker: worker, until: now + durationMs)
-            if found.isEmpty { continue }
-            batch.status.counts.queued -= found.count
-            batch.status.counts.leased += found.count
-            try save(batch)
-            leased += found
+        var complete = false
+        // Usually the first batches have enough; when much of them waits, look at all.
+        for wanted in [max, .max] where !complete && leased.count < max {
+            let batches = try leasable(at: now, wanted: wanted)
+            complete = batches.complete
+            for seq in batches.seqs where leased.count < max {
+                var batch = try batch(seq: seq)
+                let found = try claim(max - leased.count, of: batch, worker: worker, until: now + durationMs)
+                if found.isEmpty { continue }
+                batch.status.counts.queued -= found.count
+                batch.status.counts.leased += found.count
+                try save(batch)
+                leased += found
+            }
         }
         return leased
     }
 
-    /// Numbers of the batches that have queued requests, in the order they are served.
-    private func leasable(at now: Timestamp) throws -> [Int64] {
-        try rows(
+    /// Numbers of the batches that have queued requests, in the order they are served: as many as have
+    /// `wanted` requests together. `complete`: there are no more.
+    private func leasable(at now: Timestamp, wanted: Int) throws -> (seqs: [Int64], complete: Bool) {
+        var seqs: [Int64] = []
+        var queued = 0
+        var complete = true
+        try scan(
             """
-            SELECT seq FROM batch INDEXED BY batch_leasable
+            SELECT seq, queued FROM batch INDEXED BY batch_leasable
             WHERE state = 'in_progress' AND queued > 0 AND (deadline IS NULL OR deadline > ?)
             ORDER BY priority DESC, seq
             """, [now.milliseconds]
-        ) { try $0.int64(0) }
+        ) { row in
+            if queued >= wanted {
+                complete = false
+                return false
+            }
+            seqs.append(try row.int64(0))
+            // Wraps only in a damaged file.
+            queued &+= try row.int(1)
+            return true
+        }
+        return (seqs, complete)
     }
 
     private func claim(
@@ -45,9 +63,13 @@ extension QueueTransaction {
             WHERE p.state = 'queued' AND p.not_before IS NULL AND p.key BETWEEN ? AND ? ORDER BY p.key LIMIT ?
             """, [batch.keys.lowerBound, batch.keys.upperBound, limit]
         ) { row in
-            guard let endpoint = Endpoint(rawValue: try row.text(4)) else { throw damaged("a request has no known route") }
+            guard let endpoint = Endpoint(rawValue: try row.text(4)) else {
+                throw damaged("a request has no known route")
+            }
             let attempt = try row.int(1)
-            guard (0..<Int.max).contains(attempt) else { throw damaged("a request's attempt is out of range") }
+            guard (0..<Int.max).contains(attempt) else {
+                throw damaged("a request's attempt is out of range")
+            }
             return LeasedRequest(
                 lease: Lease(
                     key: RequestKey(batch: batch.status.id, ordinal: StoredBatch.ordinal(try row.int64(0))),
@@ -106,7 +128,8 @@ extension QueueTransaction {
         return try leases.map { lease in
             guard let (_, held) = try held(lease, &batches) else { return .lost }
             try run(
-                "UPDATE pending SET lease_expires = ? WHERE key = ?", [(now + durationMs).milliseconds, held.key])
+                "UPDATE pending SET lease_expires = ? WHERE key = ?",
+                [(now + durationMs).milliseconds, held.key])
             return .done
         }
     }
@@ -143,7 +166,9 @@ extension QueueTransaction {
                         UPDATE pending SET state = 'queued', lease_expires = NULL, worker = NULL WHERE key = ?
                         """, [held.key])
                 case .failed(let error, let retryAfterMs):
-                    try fail(held, error, notBefore: retryAfterMs > 0 ? now + retryAfterMs : nil, at: now, in: &batch)
+                    try fail(
+                        held, error, notBefore: retryAfterMs > 0 ? now + retryAfterMs : nil, at: now,
+                        in: &batch)
                 }
             }
             return .done
@@ -154,7 +179,8 @@ extension QueueTransaction {
 
     /// Counts a failed attempt: the request is queued again, or ends when it has no attempts left.
     private func fail(
-        _ held: Held, _ error: OutcomeError, notBefore: Timestamp?, at now: Timestamp, in batch: inout StoredBatch
+        _ held: Held, _ error: OutcomeError, notBefore: Timestamp?, at now: Timestamp,
+        in batch: inout StoredBatch
     ) throws {
         batch.status.counts.leased -= 1
         let failures = held.failures + 1
@@ -162,7 +188,8 @@ extension QueueTransaction {
         if failures >= allowed {
             let exhausted = OutcomeError(
                 code: "attempts_exhausted",
-                message: "\(failures) of \(allowed) attempts failed; the last: \(error.code): \(error.message)",
+                message:
+                    "\(failures) of \(allowed) attempts failed; the last: \(error.code): \(error.message)",
                 parameter: error.parameter, statusCode: error.statusCode)
             try end(held.key, as: .failed, attempt: held.attempt, .failure(exhausted), at: now, in: &batch)
             return
@@ -170,8 +197,8 @@ extension QueueTransaction {
         batch.status.counts.queued += 1
         try run(
             """
-            UPDATE pending SET state = 'queued', failures = ?, last_error = ?, not_before = ?, lease_expires = NULL,
-              worker = NULL
+            UPDATE pending SET state = 'queued', failures = ?, last_error = ?, not_before = ?,
+              lease_expires = NULL, worker = NULL
             WHERE key = ?
             """, [failures, error.storedText, notBefore?.milliseconds, held.key])
     }
@@ -189,7 +216,8 @@ extension QueueTransaction {
             let windowMs = batch.status.specification.completionWindowMs ?? 0
             let error = OutcomeError(
                 code: "expired",
-                message: "the batch's completion window of \(windowMs) ms ended before this request was answered",
+                message:
+                    "the batch's completion window of \(windowMs) ms ended before this request was answered",
                 statusCode: 408)
             moved += try endAll(&batch, as: .expired, batchState: .expired, error, at: now)
         }
@@ -211,10 +239,14 @@ extension QueueTransaction {
     private func lostLease(_ held: Held) -> OutcomeError {
         let before = held.lastError.flatMap { OutcomeError(storedText: $0) }
         // Of several lost leases only the first real error is worth repeating.
-        let earlier = before.map { $0.code == "lease_expired" ? "" : " (before that: \($0.code): \($0.message))" }
+        let earlier = before.map {
+            $0.code == "lease_expired" ? "" : " (before that: \($0.code): \($0.message))"
+        }
         return OutcomeError(
             code: "lease_expired",
-            message: "worker \(held.worker) did not answer in time, or ended, in attempt \(held.attempt)\(earlier ?? "")",
+            message:
+                "worker \(held.worker) did not answer in time, or ended, in attempt \(held.attempt)"
+                + (earlier ?? ""),
             statusCode: 500)
     }
 }
