@@ -58,16 +58,38 @@ let package = Package(
         .executableTarget(
             name: "Millrace",
             dependencies: [
-                "Submitter", "Worker",
+                "Submitter", "Worker", "JobQueue", "Models", "Kernels", "JSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
-        .executableTarget(name: "TokDev", dependencies: ["Models", "JSON"]),
+        // Times the kernels: bench/README.md.
+        .executableTarget(
+            name: "kernel-bench", dependencies: ["Kernels"], path: "bench/kernels", swiftSettings: strict),
+
+        // Not part of the product: `make fuzz` runs it.
+        .executableTarget(
+            name: "FuzzCheckpoint", dependencies: ["Models", "JSON"], path: "Tests/FuzzCheckpoint",
+            swiftSettings: strict),
+        // Killed at random moments by JobQueueTests.
+        .executableTarget(
+            name: "QueueCrashProbe", dependencies: ["JobQueue"], path: "Tests/QueueCrashProbe",
+            swiftSettings: strict),
+
         .testTarget(name: "TidyTests", swiftSettings: strict),
+        // Runs a batch with a worker that echoes, for SubmitterTests to kill at random moments.
+        .executableTarget(
+            name: "EchoRun", dependencies: ["Submitter", "JobQueue", "JSON"], path: "Tests/EchoRun",
+            swiftSettings: strict),
+        .testTarget(
+            name: "SubmitterTests", dependencies: ["Submitter", "JobQueue", "JSON", "EchoRun"],
+            swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: strict),
+        .testTarget(
+            name: "JobQueueTests", dependencies: ["JobQueue", "QueueCrashProbe"], swiftSettings: strict),
+        .testTarget(name: "Conformance", dependencies: ["JobQueue"], swiftSettings: strict),
         .testTarget(
             name: "WorkerTests",
             dependencies: ["Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON"],
@@ -75,6 +97,7 @@ let package = Package(
         .testTarget(
             name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],
             swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["Millrace", "JSON"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17,

@@ -22,11 +22,11 @@ package struct BatchSpecification: Sendable, Equatable {
     package var priority: Int
     /// Unfinished requests expire this long after acceptance; nil: never.
     package var completionWindowMs: Int64?
-    /// Two opens with the same key are the same batch, so that a submit cut off halfway can be repeated.
+    /// Two opens of a tenant with the same key are the same batch, so that a submit cut off halfway can be repeated.
     package var idempotencyKey: String?
     /// Where requests without a seed of their own derive theirs from, with their `custom_id`.
     package var seed: UInt64
-    /// Attempts of one request before it is dead-lettered.
+    /// Failed attempts of one request before it is dead-lettered; at least 1. Requests handed back are not counted.
     package var maxAttempts: Int
     package var metadata: [String: String]
 

@@ -11,46 +11,57 @@
 ///                       +--- release, recover (or failed, when attempts are used up)
 /// ```
 /// Each call is one atomic step that is durable when it returns. Calls that carry a lease are fenced by its attempt.
-/// All throw `JobQueueError`: a wrong request of the caller's, or a store that cannot be reached or read.
+/// All throw `JobQueueError`: a wrong request of the caller's, or a store that cannot be reached or read. A call that
+/// throws has changed nothing. Cancelling the task that waits for a call does not undo the call.
 package protocol JobQueue: Sendable {
     // Submitting: open, append in chunks, seal. Nothing is leased before the seal.
 
-    /// Opens a batch, or finds the one with the same idempotency key.
+    /// Opens a batch, or finds the one that the tenant opened with the same idempotency key; then the first
+    /// specification stands, and `status` tells it.
     func open(_ specification: BatchSpecification, at now: Timestamp) async throws(JobQueueError) -> BatchID
     /// Appends requests at `ordinal`...; repeating what was appended before changes nothing, so that a cut-off submit
-    /// can be repeated. A `custom_id` that the batch has already (bytewise) makes the later request fail with
-    /// `duplicate_custom_id`; a refused request without one is named `line-N`.
+    /// can be repeated (also after the seal). Other requests at ordinals already taken, or a gap, are a `conflict`; a
+    /// refused request is recognised by its line and name alone, since its error may be worded anew.
+    ///
+    /// A `custom_id` that the batch has already (bytewise) makes the later request fail with
+    /// `duplicate_custom_id`; a refused request without one is named `line-N`, which takes no client's name away.
     func append(_ requests: [AppendedRequest], to batch: BatchID, from ordinal: Int, at now: Timestamp)
         async throws(JobQueueError)
     /// Accepts the batch (I2): its `total` requests may be leased from now on. Throws when another number was appended.
+    /// Repeating it changes nothing. A batch with nothing to run (empty, or all refused) is completed by it.
     func seal(_ batch: BatchID, total: Int, at now: Timestamp) async throws(JobQueueError)
 
     // Working.
 
-    /// Claims up to `max` requests of the highest priorities, oldest first.
+    /// Claims up to `max` requests of the highest priorities, oldest first: by the batch's opening, then by ordinal.
+    /// Nothing of a batch past its window is leased, whether `recover` has run or not.
     func lease(max: Int, worker: String, durationMs: Int64, at now: Timestamp)
         async throws(JobQueueError) -> [LeasedRequest]
-    /// Extends leases; `.lost` for each that is not the caller's any more.
+    /// Extends leases to `durationMs` from now; `.lost` for each that is not the caller's any more. A lease past its
+    /// time is still its worker's until `recover` takes it back.
     func renew(_ leases: [Lease], durationMs: Int64, at now: Timestamp)
         async throws(JobQueueError) -> [FencedResult]
-    /// Writes outcomes: result, counts, usage and lease end in one atomic step.
+    /// Writes outcomes: result, counts, usage and lease end in one atomic step. A response completes the request, an
+    /// error fails it.
     func settle(_ settlements: [Settlement], at now: Timestamp) async throws(JobQueueError) -> [FencedResult]
     /// Gives requests back unfinished.
     func release(_ leases: [Lease], reason: ReleaseReason, at now: Timestamp)
         async throws(JobQueueError) -> [FencedResult]
-    /// Takes back leases that expired (queued again, or failed with `attempts_exhausted`) and expires batches past
-    /// their window. Returns how many requests it moved.
+    /// Expires batches past their window (queued and leased requests become expired), then takes back leases that
+    /// expired: a failed attempt; queued again, or failed with `attempts_exhausted`. An instant that equals the limit is
+    /// past it. Returns how many requests it moved.
     func recover(at now: Timestamp) async throws(JobQueueError) -> Int
 
     // Following.
 
-    /// Nothing of the batch starts after this returns (I6): queued and leased requests become cancelled.
+    /// Nothing of the batch starts after this returns (I6): queued and leased requests become cancelled. Repeating it
+    /// changes nothing; a batch that ended otherwise throws `wrongState`.
     func cancel(_ batch: BatchID, at now: Timestamp) async throws(JobQueueError)
     func status(_ batch: BatchID) async throws(JobQueueError) -> BatchStatus
-    /// All batches, newest first.
+    /// All batches, newest first (by opening).
     func list(limit: Int) async throws(JobQueueError) -> [BatchStatus]
     /// Outcomes after `cursor` (nil: from the first), at most `limit`, in the order asked for. In input order it stops
-    /// before the first request that has no outcome yet.
+    /// before the first request behind the cursor that has no outcome yet. Outcomes of refused requests can be read before the seal.
     func results(_ batch: BatchID, after cursor: ResultCursor?, limit: Int, order: ResultOrder)
         async throws(JobQueueError) -> [ResultRecord]
 }
@@ -106,6 +117,8 @@ package enum JobQueueError: Error, Sendable, Equatable, CustomStringConvertible 
     case wrongState(BatchID, BatchState, String)
     /// The call contradicts what the store has (appending other requests at ordinals already taken, a wrong total).
     case conflict(BatchID, String)
+    /// A value that no store could take (no attempts allowed, a negative usage); names it and what is allowed.
+    case invalidArgument(String)
     /// The store is another program's file, of a newer version, or damaged.
     case unusableStore(String)
     /// The store cannot be reached or written now (disk full, locked, no connection); worth another try.
@@ -116,7 +129,7 @@ package enum JobQueueError: Error, Sendable, Equatable, CustomStringConvertible 
         case .unknownBatch(let id): "no batch \(id) in this queue"
         case .wrongState(let id, let state, let what): "batch \(id) is \(state.rawValue): \(what)"
         case .conflict(let id, let what): "batch \(id): \(what)"
-        case .unusableStore(let what), .unavailable(let what): what
+        case .invalidArgument(let what), .unusableStore(let what), .unavailable(let what): what
         }
     }
 }

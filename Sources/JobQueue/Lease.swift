@@ -2,7 +2,7 @@
 /// carries another attempt than the store's changes nothing (I3).
 package struct Lease: Hashable, Sendable {
     package var key: RequestKey
-    /// From 1; grows by one with every lease of the request.
+    /// From 1; grows by one with every lease of the request, also after `handedBack`, which is not counted as a failure.
     package var attempt: Int
 
     package init(key: RequestKey, attempt: Int) {
@@ -44,6 +44,7 @@ package enum FencedResult: Sendable, Equatable {
 package enum ReleaseReason: Sendable, Equatable {
     /// The worker stops or has no room: the attempt is not counted against the request.
     case handedBack
-    /// A failure worth another attempt, not before `retryAfterMs`; counted. When attempts are used up the request fails with `error`.
+    /// A failure worth another attempt, not before `retryAfterMs` (zero or less: at once); counted. When attempts are used
+    /// up the request fails with `attempts_exhausted`, whose message names `error` and whose status and parameter are its.
     case failed(OutcomeError, retryAfterMs: Int64)
 }

@@ -8,9 +8,14 @@ package struct Timestamp: Hashable, Comparable, Sendable {
     package var seconds: Int64 { milliseconds / 1000 }
 
     package static func < (a: Timestamp, b: Timestamp) -> Bool { a.milliseconds < b.milliseconds }
+    /// Stops at the last instant that can be expressed: durations come from options and upstream headers.
     package static func + (time: Timestamp, ms: Int64) -> Timestamp {
-        Timestamp(milliseconds: time.milliseconds + ms)
+        let (sum, overflow) = time.milliseconds.addingReportingOverflow(ms)
+        return Timestamp(milliseconds: overflow ? (ms > 0 ? .max : .min) : sum)
     }
     /// Milliseconds from `b` to `a`.
-    package static func - (a: Timestamp, b: Timestamp) -> Int64 { a.milliseconds - b.milliseconds }
+    package static func - (a: Timestamp, b: Timestamp) -> Int64 {
+        let (difference, overflow) = a.milliseconds.subtractingReportingOverflow(b.milliseconds)
+        return overflow ? (a > b ? .max : .min) : difference
+    }
 }

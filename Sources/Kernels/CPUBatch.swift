@@ -19,10 +19,12 @@ final class CPUBatch {
     /// Copies the batch and returns what the kernels take. Traps where the batch contradicts itself.
     func load(_ batch: PackedBatch) throws -> mr_batch {
         let rows = batch.rowCount
-        precondition(batch.positions.count == rows && batch.slots.count == rows, "a batch's arrays differ in length")
+        precondition(
+            batch.positions.count == rows && batch.slots.count == rows, "a batch's arrays differ in length")
         precondition(batch.tokens.allSatisfy { $0 >= 0 } && batch.positions.allSatisfy { $0 >= 0 })
         precondition(batch.slots.allSatisfy { $0 >= 0 } && batch.blockTables.allSatisfy { $0 >= 0 })
-        precondition(batch.logitRows.allSatisfy { $0 >= 0 && $0 < rows }, "a logit row lies outside the batch")
+        precondition(
+            batch.logitRows.allSatisfy { $0 >= 0 && $0 < rows }, "a logit row lies outside the batch")
         rowCount = rows
         logitRowCount = batch.logitRows.count
         positionEnd = Int(batch.positions.max() ?? -1) + 1
@@ -35,7 +37,9 @@ final class CPUBatch {
         var at = ints.assumingMemoryBound(to: Int32.self)
         let starts = arrays.map { array in
             let start = at
-            array.withUnsafeBufferPointer { if let base = $0.baseAddress { start.update(from: base, count: $0.count) } }
+            array.withUnsafeBufferPointer {
+                if let base = $0.baseAddress { start.update(from: base, count: $0.count) }
+            }
             at += array.count
             return UnsafePointer(start)
         }
@@ -43,8 +47,10 @@ final class CPUBatch {
         let sequences = try Self.reserve(&spans, bytes: batch.sequences.count * stride)
             .assumingMemoryBound(to: mr_sequence.self)
         for (index, sequence) in batch.sequences.enumerated() {
-            precondition(sequence.rows.lowerBound >= 0 && sequence.rows.upperBound <= rows && sequence.start >= 0)
-            precondition(sequence.blockTableOffset >= 0 && sequence.blockTableOffset <= batch.blockTables.count)
+            precondition(
+                sequence.rows.lowerBound >= 0 && sequence.rows.upperBound <= rows && sequence.start >= 0)
+            precondition(
+                sequence.blockTableOffset >= 0 && sequence.blockTableOffset <= batch.blockTables.count)
             sequences[index] = mr_sequence(
                 first_row: Int32(sequence.rows.lowerBound), row_count: Int32(sequence.rows.count),
                 start: Int32(sequence.start), table_offset: Int32(sequence.blockTableOffset))
@@ -59,7 +65,8 @@ final class CPUBatch {
     func checkTables(_ batch: PackedBatch, blockSize: Int) {
         for sequence in batch.sequences {
             let blocks = (sequence.start + sequence.rows.count + blockSize - 1) / blockSize
-            precondition(sequence.blockTableOffset + blocks <= batch.blockTables.count, "a block table is too short")
+            precondition(
+                sequence.blockTableOffset + blocks <= batch.blockTables.count, "a block table is too short")
         }
     }
 

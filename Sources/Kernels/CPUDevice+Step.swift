@@ -13,7 +13,8 @@ extension CPUDevice {
     private var rows: Int { batch.rowCount }
 
     private func check(_ activation: CPUActivation, width: Int) {
-        precondition(activation.width == width, "an activation is \(activation.width) wide where \(width) is needed")
+        precondition(
+            activation.width == width, "an activation is \(activation.width) wide where \(width) is needed")
         precondition(activation.maxRows >= rows, "an activation holds \(activation.maxRows) rows of \(rows)")
     }
 
@@ -30,7 +31,8 @@ extension CPUDevice {
 
     package func addPositions(_ table: CPUTable, offset: Int, to x: CPUActivation) {
         check(x, width: table.tensor.columns)
-        precondition(offset >= 0 && batch.positionEnd + offset <= table.tensor.rows, "a position has no embedding")
+        precondition(
+            offset >= 0 && batch.positionEnd + offset <= table.tensor.rows, "a position has no embedding")
         var kernel = table.kernel
         mr_add_positions(engine, &kernel, Int32(offset), x.rows)
     }
@@ -96,27 +98,31 @@ extension CPUDevice {
         check(weight, count: headWidth)
         precondition(heads.lowerBound >= 0 && heads.upperBound * headWidth <= qkv.width)
         mr_rms_norm_heads(
-            engine, qkv.rows, Int32(heads.lowerBound), Int32(heads.count), Int32(headWidth), weight.pointer, epsilon)
+            engine, qkv.rows, Int32(heads.lowerBound), Int32(heads.count), Int32(headWidth), weight.pointer,
+            epsilon)
     }
 
     package func rotateAndStore(_ qkv: CPUActivation, rotation: CPURotation?, cache: CPUCache, layer: Int) {
         let shape = cache.shape
         let queryWidth = qkv.width - 2 * shape.keyValueHeads * shape.headWidth
         check(qkv, width: qkv.width)
-        precondition(queryWidth > 0 && queryWidth % shape.headWidth == 0, "qkv rows do not fit the cache's heads")
+        precondition(
+            queryWidth > 0 && queryWidth % shape.headWidth == 0, "qkv rows do not fit the cache's heads")
         precondition(layer >= 0 && layer < shape.layers)
         precondition(batch.slotEnd <= shape.blockCount * shape.blockSize, "a slot lies outside the cache")
         rotation?.fill(upTo: batch.positionEnd)
         var angles = rotation?.kernel ?? mr_rotation(cosines: nil, sines: nil, pairs: 0)
         precondition(Int(angles.pairs) * 2 <= shape.headWidth, "a rotation is wider than a head")
         var kernel = cache.kernel
-        mr_rotate_and_store(engine, qkv.rows, Int32(queryWidth / shape.headWidth), &angles, &kernel, Int32(layer))
+        mr_rotate_and_store(
+            engine, qkv.rows, Int32(queryWidth / shape.headWidth), &angles, &kernel, Int32(layer))
     }
 
     package func attention(
         _ qkv: CPUActivation, cache: CPUCache, layer: Int, _ shape: AttentionShape, into y: CPUActivation
     ) {
-        precondition(shape.keyValueHeads == cache.shape.keyValueHeads && shape.headWidth == cache.shape.headWidth)
+        precondition(
+            shape.keyValueHeads == cache.shape.keyValueHeads && shape.headWidth == cache.shape.headWidth)
         precondition(shape.queryHeads > 0 && shape.queryHeads % shape.keyValueHeads == 0)
         precondition(layer >= 0 && layer < cache.shape.layers && shape.window ?? 1 > 0)
         check(qkv, width: (shape.queryHeads + 2 * shape.keyValueHeads) * shape.headWidth)
@@ -133,7 +139,8 @@ extension CPUDevice {
 
     package func gatherLogitRows(_ x: CPUActivation, range: Range<Int>, into y: CPUActivation) {
         check(x, width: y.width)
-        precondition(range.lowerBound >= 0 && range.upperBound <= batch.logitRowCount && range.count <= y.maxRows)
+        precondition(
+            range.lowerBound >= 0 && range.upperBound <= batch.logitRowCount && range.count <= y.maxRows)
         mr_gather_logit_rows(
             engine, x.rows, Int32(range.lowerBound), Int32(range.count), y.rows, Int32(x.width))
     }
@@ -161,7 +168,8 @@ extension CPUDevice {
     ) {
         check(x, width: router.inputs)
         check(y, width: router.inputs)
-        precondition(router.outputs == shape.experts && gateUp.count == shape.experts && down.count == shape.experts)
+        precondition(
+            router.outputs == shape.experts && gateUp.count == shape.experts && down.count == shape.experts)
         precondition(shape.chosen > 0 && shape.chosen <= shape.experts && x !== y)
         for (gate, back) in zip(gateUp, down) {
             checkGated(gate)

@@ -19,19 +19,22 @@ package final class CPUDevice: Device {
     /// What the last `logits` returned.
     var logitsMemory: CPUMemory?
 
-    /// `computeType` nil: bfloat16 where the CPU multiplies it, else what measured faster. `threads` nil: one for
-    /// each CPU the process may run on. `instructionSet` nil: what `MILLRACE_ISA` names, else the best.
+    /// `computeType` nil: the faster one, see `fasterComputeType`. `threads` nil: one for each CPU the process may
+    /// run on. `instructionSet` nil: what `MILLRACE_ISA` names, else the best.
     /// Throws `DeviceError` where a setting cannot be met or threads cannot be had.
     package init(
-        computeType: ComputeType? = nil, threads: Int? = nil, instructionSet: CPUFeatures.InstructionSet? = nil
+        computeType: ComputeType? = nil, threads: Int? = nil,
+        instructionSet: CPUFeatures.InstructionSet? = nil
     ) throws {
         let set = try instructionSet ?? CPUFeatures.chosen()
         guard set.isSupported else { throw DeviceError.badSetting("this CPU cannot run \(set)") }
         let count = threads ?? CPUFeatures.onlineCPUs
-        guard (1...1024).contains(count) else { throw DeviceError.badSetting("\(count) threads: 1 to 1024 are possible") }
+        guard (1...1024).contains(count) else {
+            throw DeviceError.badSetting("\(count) threads: 1 to 1024 are possible")
+        }
         self.instructionSet = set
         self.threads = count
-        self.computeType = computeType ?? (set.multipliesBFloat16 ? .bfloat16 : .float32)
+        self.computeType = computeType ?? Self.fasterComputeType(on: set)
         guard let engine = mr_engine_create(set.kernel, self.computeType == .bfloat16, Int32(count)) else {
             throw DeviceError.outOfMemory(what: "\(count) threads", bytes: 0)
         }
@@ -39,6 +42,14 @@ package final class CPUDevice: Device {
     }
 
     deinit { mr_engine_destroy(engine) }
+
+    /// bfloat16 wherever there are vector kernels. Where the CPU multiplies it, it is twice as fast. Where it is
+    /// widened to float32 in registers, it costs a tenth at 64 rows and more (98 of 110 GFLOP/s a core on AVX-512,
+    /// 90 of 99 on AVX2), gains half to double at 16 rows and fewer, where memory is the limit, and halves weights
+    /// and cache.
+    package static func fasterComputeType(on set: CPUFeatures.InstructionSet) -> ComputeType {
+        set == .scalar ? .float32 : .bfloat16
+    }
 
     package var description: String {
         "cpu \(instructionSet), \(threads) thread\(threads == 1 ? "" : "s"), \(computeType.rawValue)"
@@ -59,7 +70,9 @@ package final class CPUDevice: Device {
                     columns: Int32(part.tensor.columns), transposed: part.transposed, row_order: order)
                 return mr_matrix_pack(engine, matrix.handle, Int32(index), &source)
             }
-            guard packed else { throw DeviceError.outOfMemory(what: "packing \(part.tensor.name)", bytes: inputs * 4) }
+            guard packed else {
+                throw DeviceError.outOfMemory(what: "packing \(part.tensor.name)", bytes: inputs * 4)
+            }
             (part.tensor.owner as? any DiscardablePages)?.discard(part.tensor.bytes)
         }
         return matrix
@@ -70,7 +83,9 @@ package final class CPUDevice: Device {
         let tensor = part.tensor
         func bad(_ reason: String) -> DeviceError { .badTensor(name: tensor.name, reason: reason) }
         try check(tensor)
-        guard part.inputs == inputs else { throw bad("has \(part.inputs) inputs where the matrix has \(inputs)") }
+        guard part.inputs == inputs else {
+            throw bad("has \(part.inputs) inputs where the matrix has \(inputs)")
+        }
         guard part.outputs > 0, inputs > 0 else { throw bad("is empty") }
         let stored = part.transposed ? tensor.columns : tensor.rows
         guard part.rowOrder?.allSatisfy({ (0..<stored).contains($0) }) ?? true else {
@@ -80,13 +95,18 @@ package final class CPUDevice: Device {
 
     private func check(_ tensor: WeightTensor) throws {
         func bad(_ reason: String) -> DeviceError { .badTensor(name: tensor.name, reason: reason) }
-        guard !tensor.shape.isEmpty, tensor.shape.allSatisfy({ $0 > 0 }) else { throw bad("shape \(tensor.shape)") }
+        guard !tensor.shape.isEmpty, tensor.shape.allSatisfy({ $0 > 0 }) else {
+            throw bad("shape \(tensor.shape)")
+        }
         guard tensor.columns % tensor.type.blockElements == 0 else {
             throw bad("\(tensor.columns) columns are no whole number of \(tensor.type.name) blocks")
         }
-        guard tensor.rows <= Int(Int32.max), tensor.columns <= Int(Int32.max) / 2 else { throw bad("too large") }
+        guard tensor.rows <= Int(Int32.max), tensor.columns <= Int(Int32.max) / 2 else {
+            throw bad("too large")
+        }
         guard tensor.bytes.count >= tensor.rows * tensor.rowBytes else {
-            throw bad("has \(tensor.bytes.count) bytes where its shape needs \(tensor.rows * tensor.rowBytes)")
+            throw bad(
+                "has \(tensor.bytes.count) bytes where its shape needs \(tensor.rows * tensor.rowBytes)")
         }
     }
 
@@ -99,21 +119,26 @@ package final class CPUDevice: Device {
 
     package func makeActivation(maxRows: Int, width: Int) throws -> CPUActivation {
         guard mr_engine_reserve_inputs(engine, Int32(maxRows), Int32(width)) else {
-            throw DeviceError.outOfMemory(what: "rounded inputs of \(maxRows) rows", bytes: maxRows * width * 4)
+            throw DeviceError.outOfMemory(
+                what: "rounded inputs of \(maxRows) rows", bytes: maxRows * width * 4)
         }
         return try CPUActivation(maxRows: maxRows, width: width)
     }
 
-    package func makeRotation(inverseFrequencies: [Float], scale: Float, maxPositions: Int) throws -> CPURotation {
+    package func makeRotation(inverseFrequencies: [Float], scale: Float, maxPositions: Int) throws
+        -> CPURotation
+    {
         try CPURotation(inverseFrequencies: inverseFrequencies, scale: scale, maxPositions: maxPositions)
     }
 
     package func makeCache(_ shape: CacheShape) throws -> CPUCache {
         guard shape.blockSize > 0, shape.blockSize % 16 == 0 else {
-            throw DeviceError.unsupported("KV blocks of \(shape.blockSize) positions; the CPU takes multiples of 16")
+            throw DeviceError.unsupported(
+                "KV blocks of \(shape.blockSize) positions; the CPU takes multiples of 16")
         }
         guard shape.headWidth <= Int(MR_MAX_HEAD_WIDTH) else {
-            throw DeviceError.unsupported("heads \(shape.headWidth) wide; the CPU takes up to \(MR_MAX_HEAD_WIDTH)")
+            throw DeviceError.unsupported(
+                "heads \(shape.headWidth) wide; the CPU takes up to \(MR_MAX_HEAD_WIDTH)")
         }
         // Slots are Int32.
         guard shape.blockCount <= Int(Int32.max) / shape.blockSize else {

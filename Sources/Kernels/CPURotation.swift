@@ -65,13 +65,10 @@ package final class CPUCache {
             head_width: Int32(shape.headWidth))
     }
 
-    /// Fills every byte of `blocks` in all layers, so that tests can show that nothing reads unwritten slots.
-    func poison(blocks: Range<Int>, byte: UInt8, blockBytes: Int) {
-        let layerBytes = blockBytes / shape.layers * shape.blockCount
-        for layer in 0..<shape.layers {
-            let start = layer * layerBytes + blocks.lowerBound * (blockBytes / shape.layers)
-            let count = blocks.count * (blockBytes / shape.layers)
-            memset(memory.base + start, Int32(byte), count)
-        }
+    /// Stores NaN as every key and value of `blocks` in all layers, so that tests can show that nothing reads slots
+    /// that were not written since.
+    func poison(headsOf blocks: Range<Int>, device: CPUDevice) {
+        var kernel = self.kernel
+        mr_poison_blocks(device.engine, &kernel, Int32(blocks.lowerBound), Int32(blocks.count))
     }
 }

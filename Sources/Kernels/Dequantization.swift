@@ -5,7 +5,9 @@ extension TensorType {
     package func dequantize(_ bytes: UnsafeRawBufferPointer, count: Int) -> [Float] {
         precondition(count % blockElements == 0 && bytes.count >= count / blockElements * blockBytes)
         return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
-            if count > 0 { _ = mr_dequantize_row(rawValue, bytes.baseAddress, buffer.baseAddress, Int64(count)) }
+            if count > 0 {
+                _ = mr_dequantize_row(rawValue, bytes.baseAddress, buffer.baseAddress, Int64(count))
+            }
             initialized = count
         }
     }

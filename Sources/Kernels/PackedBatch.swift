@@ -8,7 +8,8 @@ package struct PackedBatch: Sendable {
         package var rows: Range<Int>
         /// Position of the first of those rows; tokens before it are in the KV cache already.
         package var start: Int
-        /// Where the block table of this sequence begins in `blockTables`; it has `ceil((start + rows.count) / blockSize)` entries.
+        /// Where the block table of this sequence begins in `blockTables`; it has
+        /// `ceil((start + rows.count) / blockSize)` entries.
         package var blockTableOffset: Int
 
         package init(rows: Range<Int>, start: Int, blockTableOffset: Int) {

@@ -1,3 +1,11 @@
 import ArgumentParser
 
-@main struct Millrace: AsyncParsableCommand {}
+@main struct Millrace: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "millrace", abstract: "Bulk LLM text completion on machines you own.",
+        subcommands: [
+            RunCommand.self,
+            InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
+            PerplexityCommand.self,
+        ])
+}

@@ -1,13 +1,17 @@
-/// Who holds which block of the KV cache, and which full blocks can be found again by their tokens (the prefix cache).
+/// Who holds which block of the KV cache, and which full blocks can be found again by their tokens
+/// (the prefix cache).
 ///
-/// A block is in one of three places: **free**; **referenced** by one block table or more; or **evictable**, published in
-/// the prefix cache but referenced by none, given up in the order of last use when free blocks run out.
+/// A block is in one of three places: **free**; **referenced** by one block table or more; or
+/// **evictable**, published in the prefix cache but referenced by none, given up in the order of
+/// last use when free blocks run out.
 ///
-/// A full block is published under its parent (the block before it), its tokens and a salt. The index maps a chained hash
-/// to a block, and a hit compares parent, tokens and salt, so equal hashes can never give K/V of other tokens. By
-/// induction over parents a published block stands for one whole prefix, and no two blocks stand for the same. Whoever
-/// references a block references its parents, and `release` is called from the last block of a table to the first, so
-/// children always come up for eviction before their parents and no block is ever published under one that is gone.
+/// A full block is published under its parent (the block before it), its tokens and a salt. The
+/// index maps a chained hash to a block, and a hit compares parent, tokens and salt, so equal
+/// hashes can never give K/V of other tokens. By induction over parents a published block stands
+/// for one whole prefix, and no two blocks stand for the same. Whoever references a block
+/// references its parents, and `release` is called from the last block of a table to the first, so
+/// children always come up for eviction before their parents and no block is ever published under
+/// one that is gone.
 package struct BlockManager: Sendable {
     package struct Block: Sendable {
         /// Block tables that it is in.
@@ -15,13 +19,14 @@ package struct BlockManager: Sendable {
         package var isPublished = false
         /// Written by a step that is not committed yet.
         package var isPending = false
-        /// The block before it; `root` for the first of a sequence. Like the next two, of published blocks only.
+        /// The block before it; `root` for the first of a sequence. Like the next two, of published
+        /// blocks only.
         package var parent = root
         package var salt: UInt64 = 0
         package var hash: UInt64 = 0
         /// Neighbours among evictable blocks.
-        fileprivate var older = none
-        fileprivate var newer = none
+        fileprivate(set) var older = none
+        fileprivate(set) var newer = none
     }
 
     package enum Publication: Equatable {
@@ -34,7 +39,7 @@ package struct BlockManager: Sendable {
 
     /// Parent of the first block of a sequence.
     package static let root = -1
-    fileprivate static let none = -1
+    static let none = -1
 
     package let blockSize: Int
     package let blockCount: Int
@@ -43,12 +48,12 @@ package struct BlockManager: Sendable {
     package private(set) var evictions = 0
     package private(set) var evictableCount = 0
     /// `[blockCount, blockSize]` tokens of published blocks.
-    private var tokens: [Int32]
-    private var free: [Int]
-    private var index: [UInt64: Int] = [:]
-    private var pending: [Int] = []
-    private var oldest = none
-    private var newest = none
+    private(set) var tokens: [Int32]
+    private(set) var free: [Int]
+    private(set) var index: [UInt64: Int] = [:]
+    private(set) var pending: [Int] = []
+    private(set) var oldest = none
+    private(set) var newest = none
     private let hashMask: UInt64
 
     /// - Parameter hashBits: bits of the hash that are used; tests make hashes collide with few.
@@ -95,7 +100,8 @@ package struct BlockManager: Sendable {
 
     /// One block table fewer has it. A table is released from its last block to its first.
     package mutating func release(_ block: Int) {
-        precondition(blocks[block].references > 0, "block \(block) is released more often than it was held")
+        precondition(
+            blocks[block].references > 0, "block \(block) is released more often than it was held")
         blocks[block].references -= 1
         guard blocks[block].references == 0 else { return }
         if blocks[block].isPublished { link(block) } else { free.append(block) }
@@ -103,24 +109,31 @@ package struct BlockManager: Sendable {
 
     // MARK: Prefix cache
 
-    /// The published blocks that hold the first tokens of `prompt`, in order, `limit` of them at most. They are not
-    /// retained: do that before anything else is allocated.
-    package func longestPrefix(of prompt: [Int32], limit: Int, salt: UInt64, into found: inout [Int]) {
+    /// The published blocks that hold the first tokens of `prompt`, in order, `limit` of them at
+    /// most. They are not retained: do that before anything else is allocated.
+    package func longestPrefix(
+        of prompt: [Int32], limit: Int, salt: UInt64, into found: inout [Int]
+    ) {
         found.removeAll(keepingCapacity: true)
         var parent = Self.root
         while found.count < limit {
             let start = found.count * blockSize
             let hash = chainHash(parent: parent, prompt, start, salt)
-            guard let block = index[hash], holds(block, parent: parent, prompt, start, salt) else { return }
+            guard let block = index[hash], holds(block, parent: parent, prompt, start, salt) else {
+                return
+            }
             found.append(block)
             parent = block
         }
     }
 
-    /// Makes a block, full of `prompt[start ..< start + blockSize]`, findable under its parent, which is published.
-    /// - Parameter pending: its K/V are written by the step being planned; `settle` or `withdraw` follows.
+    /// Makes a block, full of `prompt[start ..< start + blockSize]`, findable under its parent,
+    /// which is published.
+    /// - Parameter pending: its K/V are written by the step being planned; `settle` or `withdraw`
+    ///   follows.
     package mutating func publish(
-        _ block: Int, parent: Int, _ prompt: [Int32], _ start: Int, salt: UInt64, pending isPending: Bool
+        _ block: Int, parent: Int, _ prompt: [Int32], _ start: Int, salt: UInt64,
+        pending isPending: Bool
     ) -> Publication {
         precondition(blocks[block].references > 0 && !blocks[block].isPublished)
         precondition(parent == Self.root || blocks[parent].isPublished)
@@ -147,7 +160,8 @@ package struct BlockManager: Sendable {
         pending.removeAll(keepingCapacity: true)
     }
 
-    /// The step that should have written the pending blocks came to nothing: they cannot be found any more.
+    /// The step that should have written the pending blocks came to nothing: they cannot be found
+    /// any more.
     package mutating func withdraw() {
         for block in pending.reversed() {
             unpublish(block)
@@ -164,18 +178,23 @@ package struct BlockManager: Sendable {
         blocks[block].isPending = false
     }
 
-    private func holds(_ block: Int, parent: Int, _ prompt: [Int32], _ start: Int, _ salt: UInt64) -> Bool {
+    func holds(_ block: Int, parent: Int, _ prompt: [Int32], _ start: Int, _ salt: UInt64)
+        -> Bool
+    {
         guard blocks[block].parent == parent, blocks[block].salt == salt else { return false }
-        for offset in 0..<blockSize where tokens[block * blockSize + offset] != prompt[start + offset] {
+        for offset in 0..<blockSize
+        where tokens[block * blockSize + offset] != prompt[start + offset] {
             return false
         }
         return true
     }
 
-    /// Hash of the block's tokens chained to its parent's, two tokens a round (the finalizer of SplitMix64, Steele et al.,
-    /// https://doi.org/10.1145/2660193.2660195). It need not resist forgery: hits are compared.
-    private func chainHash(parent: Int, _ prompt: [Int32], _ start: Int, _ salt: UInt64) -> UInt64 {
-        var hash = parent == Self.root ? Self.mix(salt) : blocks[parent].hash &+ 0x9E37_79B9_7F4A_7C15
+    /// Hash of the block's tokens chained to its parent's, two tokens a round (the finalizer of
+    /// SplitMix64, Steele et al., https://doi.org/10.1145/2660193.2660195). It need not resist
+    /// forgery: hits are compared.
+    func chainHash(parent: Int, _ prompt: [Int32], _ start: Int, _ salt: UInt64) -> UInt64 {
+        var hash =
+            parent == Self.root ? Self.mix(salt) : blocks[parent].hash &+ 0x9E37_79B9_7F4A_7C15
         var position = start
         let end = start + blockSize
         while position + 1 < end {
@@ -211,72 +230,5 @@ package struct BlockManager: Sendable {
         if older == Self.none { oldest = newer } else { blocks[older].newer = newer }
         if newer == Self.none { newest = older } else { blocks[newer].older = older }
         evictableCount -= 1
-    }
-}
-
-// MARK: - Integrity
-
-extension BlockManager {
-    /// Everything that must hold between steps and within one.
-    /// - Parameter references: in how many block tables each block is, `[blockCount]`.
-    func violations(references: [Int]) -> [String] {
-        var found: [String] = []
-        var places = Array(repeating: 0, count: blockCount)
-        for block in free {
-            places[block] += 1
-            if blocks[block].isPublished { found.append("free block \(block) is published") }
-        }
-        var count = 0
-        var previous = Self.none
-        var block = oldest
-        while block != Self.none && count <= blockCount {
-            places[block] += 1
-            count += 1
-            if !blocks[block].isPublished { found.append("evictable block \(block) is not published") }
-            if blocks[block].older != previous { found.append("block \(block) is misplaced in the eviction order") }
-            previous = block
-            block = blocks[block].newer
-        }
-        if count != evictableCount || previous != newest {
-            found.append("\(count) evictable blocks are linked, \(evictableCount) counted")
-        }
-        for block in 0..<blockCount {
-            let held = blocks[block].references
-            if held != references[block] {
-                found.append("block \(block) counts \(held) references, tables have \(references[block])")
-            }
-            if places[block] + (held > 0 ? 1 : 0) != 1 {
-                found.append("block \(block) with \(held) references is in \(places[block]) lists")
-            }
-            if blocks[block].isPublished { checkPublished(block, &found) }
-        }
-        if index.count != blocks.count(where: \.isPublished) {
-            found.append("the index has \(index.count) entries, not one for each published block")
-        }
-        if pending.count != blocks.count(where: \.isPending) {
-            found.append("\(pending.count) blocks are listed as pending, not those that are")
-        }
-        return found
-    }
-
-    private func checkPublished(_ block: Int, _ found: inout [String]) {
-        let state = blocks[block]
-        if index[state.hash] != block { found.append("published block \(block) is not in the index") }
-        if chainHash(parent: state.parent, tokens, block * blockSize, state.salt) != state.hash {
-            found.append("the hash of block \(block) is not that of its tokens")
-        }
-        guard state.parent != Self.root else { return }
-        let parent = blocks[state.parent]
-        if !parent.isPublished { found.append("block \(block) outlived its parent \(state.parent)") }
-        if parent.salt != state.salt { found.append("block \(block) and its parent differ in salt") }
-        if parent.references < state.references {
-            found.append("block \(block) has more references than its parent \(state.parent)")
-        }
-        if parent.isPending && !state.isPending { found.append("block \(block) is settled before its parent") }
-    }
-
-    /// Whether published `block` stands for `prompt[..<(start + blockSize)]`, its parent standing for what comes before.
-    func stands(_ block: Int, parent: Int, for prompt: [Int32], _ start: Int, salt: UInt64) -> Bool {
-        blocks[block].isPublished && holds(block, parent: parent, prompt, start, salt)
     }
 }

@@ -2,8 +2,8 @@
 extension BatchScheduler {
     /// The step was computed: its K/V are there, and its sampled tokens join their sequences.
     ///
-    /// - Parameter sampled: a token for every entry of the plan that samples; those of sequences that left in the meantime
-    ///   are ignored, and may be missing.
+    /// - Parameter sampled: a token for every entry of the plan that samples; those of sequences
+    ///   that left in the meantime are ignored, and may be missing.
     /// - Returns: the sequences that reached `maxNewTokens`, which have left.
     @discardableResult
     package mutating func commit(_ sampled: [SampledToken]) -> [FinishedSequence] {
@@ -13,8 +13,11 @@ extension BatchScheduler {
         }
         inFlight = nil
         for sample in sampled {
-            guard let slot = store.slot(of: sample.id), store.states[slot].rows > 0 else { continue }
-            precondition(store.states[slot].samples, "\(sample.id) was not to be sampled in this step")
+            guard let slot = store.slot(of: sample.id), store.states[slot].rows > 0 else {
+                continue
+            }
+            precondition(
+                store.states[slot].samples, "\(sample.id) was not to be sampled in this step")
             store.states[slot].sampled = sample.token
         }
         blocks.settle()
@@ -24,7 +27,8 @@ extension BatchScheduler {
             advance(slot)
             if store.states[slot].samples { append(slot) }
             // With no new token to generate, it is done once its prompt is computed.
-            let isDone = store.states[slot].remaining == 0
+            let isDone =
+                store.states[slot].remaining == 0
                 && (store.states[slot].maxNewTokens > 0 || store.states[slot].missing == 0)
             if isDone {
                 counts.finished += 1
@@ -34,8 +38,8 @@ extension BatchScheduler {
         return finished
     }
 
-    /// The step came to nothing: the forward pass failed. All its sequences wait again, as if preempted, and are computed from
-    /// their start; tokens sampled in earlier steps stay.
+    /// The step came to nothing: the forward pass failed. All its sequences wait again, as if
+    /// preempted, and are computed from their start; tokens sampled in earlier steps stay.
     package mutating func abandon() {
         guard let slots = inFlight else { return }
         inFlight = nil
@@ -53,7 +57,8 @@ extension BatchScheduler {
         store.states[slot].computed += store.states[slot].rows
         store.states[slot].rows = 0
         store.states[slot].deliveredLogits = max(
-            store.states[slot].deliveredLogits, min(store.states[slot].computed, store.states[slot].promptCount))
+            store.states[slot].deliveredLogits,
+            min(store.states[slot].computed, store.states[slot].promptCount))
         publishComputed(slot)
     }
 
@@ -64,11 +69,13 @@ extension BatchScheduler {
         store.states[slot].tokens.append(token)
         remainingTokens -= 1
         waiting.charge(
-            store.states[slot].tenant, level: store.states[slot].originLevel, Self.generatedTokenCost)
+            store.states[slot].tenant, level: store.states[slot].originLevel,
+            Self.generatedTokenCost)
     }
 
-    /// Publishes the full blocks that are not yet. Where the prefix cache has the same prefix in another block, the sequence
-    /// goes over to that one and gives up its own: what they hold is the same, bit for bit, and no block is ever kept twice.
+    /// Publishes the full blocks that are not yet. Where the prefix cache has the same prefix in
+    /// another block, the sequence goes over to that one and gives up its own: what they hold is
+    /// the same, bit for bit, and no block is ever kept twice.
     private mutating func publishComputed(_ slot: Int) {
         let fullBlocks = store.states[slot].computed / limits.blockSize
         while store.states[slot].published < fullBlocks {

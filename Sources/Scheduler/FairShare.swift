@@ -1,16 +1,18 @@
 import HeapModule
 
-/// Who is served next among tenants with work waiting: the one that has been served least, by a virtual token counter
-/// for each (Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024, https://arxiv.org/abs/2401.00588).
+/// Who is served next among tenants with work waiting: the one that has been served least, by a
+/// virtual token counter for each (Sheng et al., "Fairness in Serving Large Language Models", OSDI
+/// 2024, https://arxiv.org/abs/2401.00588).
 ///
 /// - `charge` adds what a tenant was served to its counter, divided by its weight.
 /// - `next` is the waiting tenant with the lowest counter; among equals, who began to wait first.
-/// - A tenant that begins to wait is lifted to the lowest counter among those who wait (or, when nobody does, to where the
-///   last one left), so that time without work earns no credit.
+/// - A tenant that begins to wait is lifted to the lowest counter among those who wait (or, when
+///   nobody does, to where the last one left), so that time without work earns no credit.
 ///
-/// Between two tenants that both wait, what they were served, each divided by its weight, differs by no more than the
-/// largest single charges in flight. All operations cost O(log tenants), amortised. Tenants without work are forgotten once
-/// that changes nothing, so memory follows the number that wait.
+/// Between two tenants that both wait, what they were served, each divided by its weight, differs
+/// by no more than the largest charges in flight. All operations cost O(log tenants), amortised. Of
+/// tenants without work only `idleLimit` are remembered beyond those whose counter says nothing, so
+/// memory follows the number that wait.
 package struct FairShare<Tenant: Hashable & Sendable>: Sendable {
     private struct Account {
         var counter: Double
@@ -29,20 +31,22 @@ package struct FairShare<Tenant: Hashable & Sendable>: Sendable {
 
     private var accounts: [Tenant: Account] = [:]
     private var weights: [Tenant: Double] = [:]
-    /// Waiting tenants by counter. A place may be out of date (its tenant left, or was charged since): that shows when it
-    /// comes up, and counters never fall, so the lowest that is up to date is the lowest.
+    /// Waiting tenants by counter. A place may be out of date (its tenant left, or was charged
+    /// since): that shows when it comes up, and counters never fall, so the lowest that is up to
+    /// date is the lowest.
     private var places = Heap<Place>()
     private var waits: UInt64 = 0
     /// Tenants with work waiting.
     package private(set) var waitingCount = 0
-    /// No waiting tenant's counter is below; it never falls.
+    /// The least that a tenant begins to wait with; it never falls.
     private var floor = 0.0
     /// Tenants without work that are remembered beyond those that wait.
     private let idleLimit: Int
 
     package init(idleLimit: Int = 4096) { self.idleLimit = idleLimit }
 
-    /// A tenant of weight 2 gets twice the tokens of one of weight 1, which is what every tenant has at first.
+    /// A tenant of weight 2 gets twice the tokens of one of weight 1, which is what every tenant
+    /// has at first.
     package mutating func setWeight(_ weight: Double, of tenant: Tenant) {
         precondition(weight > 0 && weight.isFinite, "a weight is a positive number")
         weights[tenant] = weight == 1 ? nil : weight
@@ -88,8 +92,8 @@ package struct FairShare<Tenant: Hashable & Sendable>: Sendable {
         accounts[tenant, default: Account(counter: floor, wait: nil)].counter += cost
     }
 
-    /// The waiting tenant to serve next; nil when none waits. Serving it is up to the caller: `charge`, and `leave` when
-    /// that was its last work.
+    /// The waiting tenant to serve next; nil when none waits. Serving it is up to the caller:
+    /// `charge`, and `leave` when that was its last work.
     package mutating func next() -> Tenant? {
         guard let place = nextPlace() else { return nil }
         floor = max(floor, place.counter)
@@ -109,13 +113,15 @@ package struct FairShare<Tenant: Hashable & Sendable>: Sendable {
         return nil
     }
 
-    /// A tenant without work whose counter is at or below the floor would be lifted there on its return: forgetting it loses
-    /// nothing. Should too many be above the floor, the lowest go, which forgives them that little.
+    /// A tenant without work whose counter is at or below the floor would be lifted there on its
+    /// return: forgetting it loses nothing. Should too many be above, the floor rises to the lowest
+    /// of them. So even a stream of tenants that are new each time cannot keep one waiting for
+    /// ever.
     private mutating func forgetIdle() {
         guard accounts.count > 2 * (waitingCount + idleLimit) else { return }
+        let idle = accounts.values.filter { $0.wait == nil && $0.counter > floor }.map(\.counter)
+            .sorted()
+        if idle.count > idleLimit { floor = idle[idle.count - idleLimit - 1] }
         accounts = accounts.filter { $0.value.wait != nil || $0.value.counter > floor }
-        guard accounts.count > waitingCount + idleLimit else { return }
-        let idle = accounts.filter { $0.value.wait == nil }.sorted { $0.value.counter < $1.value.counter }
-        for (tenant, _) in idle.prefix(idle.count - idleLimit) { accounts[tenant] = nil }
     }
 }

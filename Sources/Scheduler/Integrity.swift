@@ -5,9 +5,10 @@ package struct IntegrityError: Error, CustomStringConvertible {
 }
 
 extension BatchScheduler {
-    /// Checks everything that must always hold, at any time between calls: blocks conserved and held as block tables say,
-    /// the prefix cache consistent with its tokens, every sequence in exactly one place, sums equal to what they sum.
-    /// Costs time in proportion to all blocks and sequences: for tests, and for hunting a fault.
+    /// Checks everything that must always hold, at any time between calls: blocks conserved and
+    /// held as block tables say, the prefix cache consistent with its tokens, every sequence in
+    /// exactly one place, sums equal to what they sum. Costs time in proportion to all blocks and
+    /// sequences: for tests, and for hunting a fault.
     package func checkIntegrity() throws(IntegrityError) {
         var found = store.violations()
         var references = Array(repeating: 0, count: limits.blockCount)
@@ -30,7 +31,9 @@ extension BatchScheduler {
         found += blocks.violations(references: references)
         found += waiting.violations(store)
         if running.count > limits.maxSequences { found.append("\(running.count) sequences run") }
-        if running.count + waiting.count != store.count { found.append("a sequence neither waits nor runs") }
+        if running.count + waiting.count != store.count {
+            found.append("a sequence neither waits nor runs")
+        }
         if remaining != remainingTokens {
             found.append("\(remaining) tokens remain to be generated, \(remainingTokens) counted")
         }
@@ -43,14 +46,20 @@ extension BatchScheduler {
         let end = state.computed + state.rows
         if end > state.tokens.count { found.append("\(state.id) computed more tokens than it has") }
         if state.table.count * size < end { found.append("\(state.id) has too few blocks") }
-        if (state.table.count - 1) * size >= state.tokens.count { found.append("\(state.id) has too many blocks") }
-        if state.published > end / size { found.append("\(state.id) published blocks that are not full") }
+        if (state.table.count - 1) * size >= state.tokens.count {
+            found.append("\(state.id) has too many blocks")
+        }
+        if state.published > end / size {
+            found.append("\(state.id) published blocks that are not full")
+        }
         if state.remaining < 0 { found.append("\(state.id) generated too much") }
         var parent = BlockManager.root
         for (number, block) in state.table.enumerated() {
             let block = Int(block)
             if number < state.published {
-                if !blocks.stands(block, parent: parent, for: state.tokens, number * size, salt: state.salt) {
+                if !blocks.stands(
+                    block, parent: parent, for: state.tokens, number * size, salt: state.salt)
+                {
                     found.append("\(state.id) shares block \(block), which holds something else")
                 }
             } else if blocks.blocks[block].isPublished || blocks.blocks[block].references != 1 {
@@ -65,7 +74,9 @@ extension BatchScheduler {
         if rows > limits.tokenBudget { found.append("\(rows) rows are in flight") }
         guard let slots = inFlight else {
             if rows > 0 { found.append("\(rows) rows are in flight without a step") }
-            if blocks.blocks.contains(where: \.isPending) { found.append("blocks are pending without a step") }
+            if blocks.blocks.contains(where: \.isPending) {
+                found.append("blocks are pending without a step")
+            }
             return
         }
         let flying = Set(slots)

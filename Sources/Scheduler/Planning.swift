@@ -7,8 +7,8 @@ extension BatchScheduler {
         return plan
     }
 
-    /// Replaces `plan` by the next step. It is empty only when no sequence is left; otherwise it is run whole, and `commit`
-    /// (or `abandon`) comes before the next `schedule`.
+    /// Replaces `plan` by the next step. It is empty only when no sequence is left; otherwise it is
+    /// run whole, and `commit` (or `abandon`) comes before the next `schedule`.
     package mutating func schedule(into plan: inout StepPlan) {
         precondition(inFlight == nil, "commit or abandon the last step before scheduling another")
         plan.removeAll()
@@ -33,12 +33,14 @@ extension BatchScheduler {
         counts.steps += 1
     }
 
-    /// Gives every running sequence blocks for all its tokens, highest rank first, at the expense of the lowest.
+    /// Gives every running sequence blocks for all its tokens, highest rank first, at the expense
+    /// of the lowest.
     private mutating func growTables(_ plan: inout StepPlan) {
         var place = 0
         while place < running.count {
             let slot = running[place]
-            let isCovered = store.states[slot].table.count * limits.blockSize >= store.states[slot].tokens.count
+            let isCovered =
+                store.states[slot].table.count * limits.blockSize >= store.states[slot].tokens.count
             if isCovered {
                 place += 1
             } else if let block = blocks.allocate() {
@@ -62,8 +64,9 @@ extension BatchScheduler {
         plan.preempted.append(store.states[slot].id)
     }
 
-    /// Writes the next `rows` rows of a running sequence into the plan, and publishes the blocks that they fill.
-    private mutating func emit(_ slot: Int, rows: Int, _ phase: StepPlan.Phase, _ plan: inout StepPlan) {
+    /// Writes the next `rows` rows of a running sequence into the plan, and publishes the blocks
+    /// that they fill.
+    mutating func emit(_ slot: Int, rows: Int, _ phase: StepPlan.Phase, _ plan: inout StepPlan) {
         let start = store.states[slot].computed
         let end = start + rows
         let firstRow = plan.tokens.count
@@ -77,7 +80,8 @@ extension BatchScheduler {
         for position in start..<end {
             let block = Int(plan.blockTables[firstBlock + position / limits.blockSize])
             plan.positions.append(Int32(truncatingIfNeeded: position))
-            plan.slots.append(Int32(truncatingIfNeeded: block * limits.blockSize + position % limits.blockSize))
+            plan.slots.append(
+                Int32(truncatingIfNeeded: block * limits.blockSize + position % limits.blockSize))
         }
         if store.states[slot].needsPromptLogits {
             let first = max(start, store.states[slot].deliveredLogits)
@@ -89,8 +93,10 @@ extension BatchScheduler {
         if samples { plan.logitRows.append(Int32(truncatingIfNeeded: firstRow + rows - 1)) }
         plan.entries.append(
             StepPlan.Entry(
-                id: store.states[slot].id, phase: phase, rows: firstRow..<(firstRow + rows), start: start,
-                blocks: firstBlock..<(firstBlock + blockCount), logits: firstLogit..<plan.logitRows.count,
+                id: store.states[slot].id, phase: phase, rows: firstRow..<(firstRow + rows),
+                start: start,
+                blocks: firstBlock..<(firstBlock + blockCount),
+                logits: firstLogit..<plan.logitRows.count,
                 samples: samples))
 
         if phase == .decode { counts.decodeRows += rows } else { counts.prefillRows += rows }
@@ -100,8 +106,8 @@ extension BatchScheduler {
         if limits.sharesWithinStep { publishPending(slot, upTo: end / limits.blockSize) }
     }
 
-    /// Lets sequences planned later in this step find the blocks that this one fills. A block that is there already, under
-    /// another number, waits for `commit`.
+    /// Lets sequences planned later in this step find the blocks that this one fills. A block that
+    /// is there already, under another number, waits for `commit`.
     private mutating func publishPending(_ slot: Int, upTo fullBlocks: Int) {
         while store.states[slot].published < fullBlocks {
             let number = store.states[slot].published
@@ -112,78 +118,5 @@ extension BatchScheduler {
             guard publication == .published else { return }
             store.states[slot].published = number + 1
         }
-    }
-}
-
-// MARK: - Admission
-
-extension BatchScheduler {
-    private mutating func admit(_ plan: inout StepPlan, _ slots: inout [Int]) {
-        while plan.rowCount < limits.tokenBudget, running.count < limits.maxSequences,
-            let slot = waiting.next(), findBlocks(slot)
-        {
-            start(slot)
-            let rows = min(store.states[slot].missing, limits.tokenBudget - plan.rowCount)
-            emit(slot, rows: rows, .prefill, &plan)
-            slots.append(slot)
-        }
-    }
-
-    /// Whether there are blocks to admit the slot; `prefix` then holds those that the prefix cache has for it.
-    private mutating func findBlocks(_ slot: Int) -> Bool {
-        let id = store.states[slot].id
-        let spare = running.isEmpty ? 0 : limits.watermarkBlocks + growthBlocks(store.states[slot].remaining)
-        if let blocked, blocked.id == id, !running.isEmpty, blocks.availableCount < blocked.need + spare {
-            return false
-        }
-        let tokens = store.states[slot].tokens.count
-        blocks.longestPrefix(
-            of: store.states[slot].tokens, limit: store.states[slot].firstToCompute / limits.blockSize,
-            salt: store.states[slot].salt, into: &prefix)
-        // A hit that nobody references now is taken from the available ones, like a new block.
-        let held = prefix.count { blocks.blocks[$0].references > 0 }
-        let need = (tokens + limits.blockSize - 1) / limits.blockSize - held
-        if blocks.availableCount >= need + spare {
-            blocked = nil
-            return true
-        }
-        blocked = (id, need)
-        return false
-    }
-
-    /// Blocks to leave free for what running sequences, and one with `more` tokens to generate, will need.
-    func growthBlocks(_ more: Int) -> Int {
-        Int(limits.growthReserve * Double(remainingTokens + more)) / limits.blockSize
-    }
-
-    /// Makes the slot a running sequence with blocks for all its tokens, the first of them from `prefix`.
-    private mutating func start(_ slot: Int) {
-        waiting.admit(slot, &store)
-        for block in prefix { blocks.retain(block) }
-        let tokens = store.states[slot].tokens.count
-        let blockCount = (tokens + limits.blockSize - 1) / limits.blockSize
-        store.states[slot].table.reserveCapacity(blockCount + 1)
-        for block in prefix { store.states[slot].table.append(Int32(block)) }
-        while store.states[slot].table.count < blockCount {
-            guard let block = blocks.allocate() else { preconditionFailure("blocks were counted before") }
-            store.states[slot].table.append(Int32(block))
-        }
-        let hits = prefix.count * limits.blockSize
-        store.states[slot].phase = .running
-        store.states[slot].computed = hits
-        store.states[slot].published = prefix.count
-        counts.prefixTokens += tokens
-        counts.prefixHitTokens += hits
-        if store.states[slot].admission == .max {
-            store.states[slot].admission = waiting.admissions
-            store.states[slot].cachedPromptTokens = hits
-            waiting.charge(
-                store.states[slot].tenant, level: store.states[slot].originLevel,
-                Self.promptTokenCost * Double(tokens - hits))
-        } else {
-            counts.recomputedTokens += tokens - hits
-        }
-        remainingTokens += store.states[slot].remaining
-        running.insert(slot, at: runningPlace(slot))
     }
 }

@@ -32,8 +32,10 @@ package struct SchedulerStatistics: Sendable, Equatable {
 extension BatchScheduler {
     package var statistics: SchedulerStatistics {
         SchedulerStatistics(
-            counts: counts, evictions: blocks.evictions, waiting: waiting.count, preempted: waiting.preemptedCount,
-            running: running.count, blocksFree: blocks.freeCount, blocksCached: blocks.evictableCount,
+            counts: counts, evictions: blocks.evictions, waiting: waiting.count,
+            preempted: waiting.preemptedCount,
+            running: running.count, blocksFree: blocks.freeCount,
+            blocksCached: blocks.evictableCount,
             blocksUsed: blocks.usedCount)
     }
 }

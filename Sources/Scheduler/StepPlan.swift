@@ -1,20 +1,23 @@
-/// One step: which rows of which sequences a forward pass runs, laid out as kernels want them, so that turning it into
-/// a packed batch copies nothing. Reuse one plan for all steps (`schedule(into:)`): it keeps its memory.
+/// One step: which rows of which sequences a forward pass runs, laid out as kernels want them, so
+/// that turning it into a packed batch copies nothing. Reuse one plan for all steps
+/// (`schedule(into:)`): it keeps its memory.
 ///
-/// Nothing is ever copied between blocks: only full blocks are shared, and a full block is never written again.
+/// Nothing is ever copied between blocks: only full blocks are shared, and a full block is never
+/// written again.
 package struct StepPlan: Sendable, Equatable {
     package struct Entry: Sendable, Equatable {
         package var id: SequenceID
         package var phase: Phase
         /// Rows of this sequence in `tokens`, `positions` and `slots`.
         package var rows: Range<Int>
-        /// Position of the first of those rows; what lies before it is in the KV cache, or written by a row of this
-        /// step that belongs to an earlier entry (blocks shared within the step).
+        /// Position of the first of those rows; what lies before it is in the KV cache, or written
+        /// by a row of this step that belongs to an earlier entry (blocks shared within the step).
         package var start: Int
         /// Its part of `blockTables`: `ceil((start + rows.count) / blockSize)` blocks.
         package var blocks: Range<Int>
-        /// Its part of `logitRows`. Each but the last is a prompt row whose logits were asked for, and scores the token
-        /// at `positions[row] + 1`; the last one is to be sampled from if `samples`, else it is such a prompt row too.
+        /// Its part of `logitRows`. Each but the last is a prompt row whose logits were asked for,
+        /// and scores the token at `positions[row] + 1`; the last one is to be sampled from if
+        /// `samples`, else it is such a prompt row too.
         package var logits: Range<Int>
         /// Whether `commit` expects a token for this sequence.
         package var samples: Bool
@@ -39,7 +42,8 @@ package struct StepPlan: Sendable, Equatable {
     package var blockTables: [Int32] = []
     /// Rows whose logits are wanted, ascending.
     package var logitRows: [Int32] = []
-    /// Sequences that lost their blocks to others in this step; they wait again, and need nothing from the caller.
+    /// Sequences that lost their blocks to others in this step; they wait again, and need nothing
+    /// from the caller.
     package var preempted: [SequenceID] = []
 
     package init() {}

@@ -1,15 +1,17 @@
 /// Sequences that wait, and which of them is admitted next.
 ///
-/// 1. **Class.** Each priority is a class; one more, above all, is for seniors (sequences that were preempted often). The
-///    class with the highest score is served: its level times `agingAdmissions`, plus the admissions that other classes
-///    saw since this one was last served or began to wait. So classes go by priority, but a class that waits gets one
-///    admission at least in about `agingAdmissions` for each level that busier classes are above it.
+/// 1. **Class.** Each priority is a class; one more, above all, is for seniors (sequences that were
+///    preempted often). The class with the highest score is served: its level times
+///    `agingAdmissions`, plus the admissions that other classes saw since this one was last served
+///    or began to wait. So classes go by priority, but a class that waits gets one admission at
+///    least in about `agingAdmissions` for each level that busier classes are above it.
 /// 2. **Preempted sequences** of the class first, in the order of their first admission.
 /// 3. **Tenant.** The one served least within the class, in tokens (`FairShare`).
 /// 4. **Arrival** among sequences of one class and tenant.
 ///
-/// Who is chosen is admitted before anyone else, even if others would fit sooner: so large sequences are not starved by
-/// small ones. All operations cost O(log tenants) or less, however many wait, but for preempted sequences (few).
+/// Who is chosen is admitted before anyone else, even if others would fit sooner: so large
+/// sequences are not starved by small ones. All operations cost O(log tenants) or less, however
+/// many wait, but for preempted sequences (few).
 struct WaitingQueue: Sendable {
     private struct Ends {
         var first: Int
@@ -29,7 +31,9 @@ struct WaitingQueue: Sendable {
 
     static let seniorLevel = SchedulerLimits.priorities.count
 
-    static func level(ofPriority priority: Int) -> Int { priority - SchedulerLimits.priorities.lowerBound }
+    static func level(ofPriority priority: Int) -> Int {
+        priority - SchedulerLimits.priorities.lowerBound
+    }
 
     private var classes: [PriorityClass]
     private let agingAdmissions: Int
@@ -116,7 +120,8 @@ struct WaitingQueue: Sendable {
         guard count > 0 else { return nil }
         var best: Int?
         var bestScore = Int.min
-        for level in stride(from: classes.count - 1, through: 0, by: -1) where classes[level].count > 0 {
+        for level in stride(from: classes.count - 1, through: 0, by: -1)
+        where classes[level].count > 0 {
             let score = level * agingAdmissions + admissions - classes[level].servedAt
             if score > bestScore { (best, bestScore) = (level, score) }
         }
@@ -180,7 +185,9 @@ extension WaitingQueue {
             for (tenant, ends) in group.queues {
                 walk(ends, tenant, store, &seen, &found)
             }
-            if seen.count - before != group.count { found.append("level \(level) miscounts its sequences") }
+            if seen.count - before != group.count {
+                found.append("level \(level) miscounts its sequences")
+            }
             if group.tenants.waitingCount != group.queues.count {
                 found.append("level \(level) shares among other tenants than those that wait")
             }
@@ -203,7 +210,8 @@ extension WaitingQueue {
     }
 
     private func walk(
-        _ ends: Ends, _ tenant: TenantID, _ store: SequenceStore, _ seen: inout [Int], _ found: inout [String]
+        _ ends: Ends, _ tenant: TenantID, _ store: SequenceStore, _ seen: inout [Int],
+        _ found: inout [String]
     ) {
         var previous = -1
         var slot = ends.first

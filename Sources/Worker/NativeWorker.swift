@@ -1,7 +1,6 @@
 import JobQueue
 import Logging
 import Scheduler
-import Synchronization
 
 /// Leases requests, runs them on the engine, settles their outcomes. One noun's worth of state: what is in flight.
 ///
@@ -27,11 +26,24 @@ package actor NativeWorker {
 
     package enum End: Sendable, Equatable { case reachedGoal, stopped }
 
-    private enum Signal: Sendable {
+    fileprivate enum Signal: Sendable {
         case engine(EngineEvent)
-        /// 1: drain; 2: hand everything back now.
-        case stop(level: Int)
+        case stop
         case tick
+    }
+
+    /// The worker's ears, made before it so that an engine can be started that talks to it.
+    package struct Inbox: Sendable {
+        fileprivate let signals = SignalInbox<Signal>()
+
+        package init() {}
+
+        /// For the engine's `onEvent`.
+        package func receive(_ event: EngineEvent) { signals.post(.engine(event)) }
+
+        /// The first call drains: nothing new starts, what runs may finish for a while. The second hands everything
+        /// back now.
+        package func stop() { signals.post(.stop) }
     }
 
     /// A leased request and what its sequences have come to.
@@ -52,7 +64,7 @@ package actor NativeWorker {
     private let backend: String
     private let now: @Sendable () -> Timestamp
     private let log: Logger
-    private let inbox = SignalInbox<Signal>()
+    private let inbox: SignalInbox<Signal>
 
     private var inFlight: [RequestKey: InFlight] = [:]
     private var owners: [SequenceID: (key: RequestKey, index: Int)] = [:]
@@ -64,13 +76,14 @@ package actor NativeWorker {
     private var renewAt = Timestamp(milliseconds: 0)
 
     /// - Parameters:
-    ///   - engine: started with `events` as its `onEvent`.
+    ///   - engine: started with `inbox.receive` as its `onEvent`.
     ///   - backend: what outcomes name as their computer.
     package init(
-        _ settings: Settings = Settings(), queue: any JobQueue, engine: Engine, intake: Intake, backend: String,
-        now: @escaping @Sendable () -> Timestamp, log: Logger
+        _ settings: Settings = Settings(), inbox: Inbox, queue: any JobQueue, engine: Engine, intake: Intake,
+        backend: String, now: @escaping @Sendable () -> Timestamp, log: Logger
     ) {
         self.settings = settings
+        self.inbox = inbox.signals
         self.queue = queue
         self.engine = engine
         self.intake = intake
@@ -78,12 +91,6 @@ package actor NativeWorker {
         self.now = now
         self.log = log
     }
-
-    /// For the engine's `onEvent`.
-    package nonisolated func receive(_ event: EngineEvent) { inbox.post(.engine(event)) }
-
-    /// The first call drains: nothing new starts, what runs may finish for a while. The second hands everything back now.
-    package nonisolated func stop() { inbox.post(.stop(level: 1)) }
 
     /// Works until the goal is reached or `stop` has taken effect.
     /// - Throws: `JobQueueError` when the store fails, `EngineFailure` when the device does. Leases are handed back if

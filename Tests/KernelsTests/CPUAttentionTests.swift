@@ -36,7 +36,8 @@ import Testing
         let qkv = random.floats(test.length * test.width, in: -2...2)
         let bench = try KernelBench(setting)
         let cache = try bench.device.makeCache(
-            CacheShape(layers: 2, keyValueHeads: test.keyValueHeads, headWidth: test.headWidth, blockCount: 10))
+            CacheShape(
+                layers: 2, keyValueHeads: test.keyValueHeads, headWidth: test.headWidth, blockCount: 10))
         let input = try bench.activation(qkv, rows: test.length)
         let width = test.queryHeads * test.headWidth
         let output = try bench.device.makeActivation(maxRows: test.length, width: width)
@@ -47,14 +48,16 @@ import Testing
             let expected = Self.reference(qkv, row: row, test, setting)
             let tolerance: Double = setting.computeType == .float32 ? 2e-5 : 2e-2
             for (value, exact) in zip(output[row], expected) {
-                try #require(abs(Double(value) - exact) <= tolerance, "row \(row): \(value), exactly \(exact)")
+                try #require(
+                    abs(Double(value) - exact) <= tolerance, "row \(row): \(value), exactly \(exact)")
             }
         }
     }
 
     /// All heads' outputs of one row in double precision.
     static func reference(_ qkv: [Float], row: Int, _ test: Case, _ setting: KernelSetting) -> [Double] {
-        let width = test.headWidth, group = test.queryHeads / test.keyValueHeads
+        let width = test.headWidth
+        let group = test.queryHeads / test.keyValueHeads
         func element(_ position: Int, _ head: Int, _ d: Int) -> Double {
             Double(setting.rounded(qkv[position * test.width + head * width + d]))
         }

@@ -28,8 +28,8 @@ func bfloat16(_ value: Float) -> Float {
 final class TensorBytes {
     let buffer: UnsafeMutableRawBufferPointer
 
-    init(_ values: [Float]) {
-        buffer = .allocate(byteCount: max(4, values.count * 4), alignment: 64)
+    init<T: BitwiseCopyable>(_ values: [T]) {
+        buffer = .allocate(byteCount: max(4, values.count * MemoryLayout<T>.stride), alignment: 64)
         values.withUnsafeBytes { buffer.copyMemory(from: $0) }
     }
 
@@ -40,7 +40,8 @@ extension WeightTensor {
     /// A float32 tensor of its own memory.
     init(_ values: [Float], shape: [Int], name: String = "test") {
         let owner = TensorBytes(values)
-        self.init(name: name, type: .f32, shape: shape, bytes: UnsafeRawBufferPointer(owner.buffer), owner: owner)
+        self.init(
+            name: name, type: .f32, shape: shape, bytes: UnsafeRawBufferPointer(owner.buffer), owner: owner)
     }
 }
 
@@ -55,37 +56,5 @@ extension PackedBatch {
         batch.blockTables = (0..<(start + rows + blockSize - 1) / blockSize).map { Int32($0) }
         batch.logitRows = (0..<rows).map { Int32($0) }
         return batch
-    }
-}
-
-/// A device with shorthand for running one operation on arrays.
-struct KernelBench {
-    let device: CPUDevice
-
-    init(_ setting: KernelSetting, threads: Int = 2) throws {
-        device = try CPUDevice(
-            computeType: setting.computeType, threads: threads, instructionSet: setting.instructionSet)
-    }
-
-    func activation(_ values: [Float], rows: Int) throws -> CPUActivation {
-        let width = values.count / rows
-        let activation = try device.makeActivation(maxRows: rows, width: width)
-        for r in 0..<rows { activation[r] = Array(values[r * width..<(r + 1) * width]) }
-        return activation
-    }
-
-    func values(_ activation: CPUActivation, rows: Int) -> [Float] { (0..<rows).flatMap { activation[$0] } }
-
-    /// start + x·wᵀ + bias, `[rows, outputs]`; without `start`, y is poisoned with NaN and overwritten.
-    func linear(
-        x: [Float], rows: Int, w: [Float], inputs: Int, outputs: Int, bias: [Float]? = nil, start: [Float]? = nil
-    ) throws -> [Float] {
-        try device.begin(.single(rows: rows))
-        let matrix = try device.makeMatrix(stacking: [MatrixSource(WeightTensor(w, shape: [outputs, inputs]))])
-        let y = try activation(start ?? [Float](repeating: .nan, count: rows * outputs), rows: rows)
-        device.linear(
-            try activation(x, rows: rows), matrix, bias: try bias.map(device.makeVector), accumulate: start != nil,
-            into: y)
-        return values(y, rows: rows)
     }
 }

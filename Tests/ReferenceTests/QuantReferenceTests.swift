@@ -40,7 +40,8 @@ import Testing
         try #require(count == expected.count)
         let values = stored.withUnsafeBytes { type.dequantize($0, count: count) }
         for (index, (value, reference)) in zip(values, expected).enumerated() {
-            let close = value == reference || (value.isNaN && reference.isNaN)
+            let close =
+                value == reference || (value.isNaN && reference.isNaN)
                 || abs(value - reference) <= 1e-6 * abs(reference)
             try #require(close, "\(type.name)[\(index)]: \(value) where gguf-py gives \(reference)")
         }

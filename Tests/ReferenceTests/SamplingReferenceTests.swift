@@ -4,7 +4,8 @@ import Testing
 
 @testable import Worker
 
-/// Every case of every file in sampling/: probabilities within 1e-6, the same support, the same most likely token.
+/// Every case of every file in sampling/: probabilities within 1e-6, the same support, the same most likely
+/// token.
 @Suite struct SamplingReferenceTests {
     struct Case: Sendable, CustomTestStringConvertible {
         var name: String
@@ -23,23 +24,14 @@ import Testing
         var testDescription: String { name }
     }
 
-    static let folder: URL = {
-        let named = ProcessInfo.processInfo.environment["MILLRACE_REFERENCE"].map { URL(filePath: $0) }
-        let beside = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().deletingLastPathComponent().appending(path: "shared/reference")
-        return (named ?? beside).appending(path: "sampling")
-    }()
+    static let files = ReferenceFolder.entries("sampling").filter { $0.pathExtension == "json" }
 
-    static let cases: [Case] = {
-        let found = try? FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
-        let files = (found ?? []).filter { $0.pathExtension == "json" }.sorted { $0.path < $1.path }
-        return files.flatMap { file -> [Case] in
-            guard let data = try? Data(contentsOf: file), let json = try? JSON(parsing: [UInt8](data)) else { return [] }
-            return (json["cases"]?.array ?? []).enumerated().compactMap { number, record in
-                read(record, logits: json["logits"], name: "\(file.lastPathComponent) #\(number)")
-            }
+    static let cases: [Case] = files.flatMap { file -> [Case] in
+        guard let json = try? ReferenceFolder.json(file) else { return [] }
+        return (json["cases"]?.array ?? []).enumerated().compactMap { number, record in
+            read(record, logits: json["logits"], name: "\(file.lastPathComponent) #\(number)")
         }
-    }()
+    }
 
     static func read(_ record: JSON, logits: JSON?, name: String) -> Case? {
         guard let row = record["logits"]?.string, let values = logits?[row]?.array,
@@ -62,20 +54,21 @@ import Testing
             default: return nil
             }
         }
-        func ids(_ field: String) -> [Int32] { (record[field]?.array ?? []).compactMap { $0.int.map(Int32.init) } }
         return Case(
             name: "\(name) \(row) \(record["params"]?.text ?? "")",
             logits: values.map { Float($0.double ?? -.infinity) },
             rounding: values.map { abs(Double(Float($0.double ?? 0)) - ($0.double ?? 0)) }.max() ?? 0,
             parameters: parameters,
-            prompt: ids("prompt_ids"), output: ids("output_ids"),
+            prompt: record["prompt_ids"]?.ids ?? [], output: record["output_ids"]?.ids ?? [],
             probabilities: probabilities.map { $0.double ?? .nan },
-            support: Set((record["support"]?.array ?? []).compactMap(\.int)), argmax: record["argmax"]?.int ?? -1,
+            support: Set((record["support"]?.array ?? []).compactMap(\.int)),
+            argmax: record["argmax"]?.int ?? -1,
             hasTies: record["tie_or_edge"]?.bool ?? false)
     }
 
     @Test(
-        .enabled(if: !cases.isEmpty, "no sampling/*.json in MILLRACE_REFERENCE or ../shared/reference"),
+        .enabled(
+            if: !cases.isEmpty, "no sampling/*.json in MILLRACE_REFERENCE, ../shared/reference or Fixtures"),
         arguments: cases)
     func distributionIsTheReferences(_ example: Case) throws {
         var adjustments = TokenAdjustments(example.parameters, prompt: example.prompt)
@@ -111,12 +104,12 @@ import Testing
         #expect(try distribution(greedy)[example.argmax] == 1)
     }
 
-    @Test(.enabled(if: FileManager.default.fileExists(atPath: folder.path), "no sampling/ folder"))
+    @Test(
+        .enabled(
+            if: !files.isEmpty, "no sampling/*.json in MILLRACE_REFERENCE, ../shared/reference or Fixtures"))
     func everyCaseIsUnderstood() throws {
-        let files = try FileManager.default.contentsOfDirectory(at: Self.folder, includingPropertiesForKeys: nil)
-        var total = 0
-        for file in files where file.pathExtension == "json" {
-            total += try JSON(parsing: [UInt8](try Data(contentsOf: file)))["cases"]?.array?.count ?? 0
+        let total = try Self.files.reduce(0) {
+            try $0 + (ReferenceFolder.json($1)["cases"]?.array?.count ?? 0)
         }
         #expect(Self.cases.count == total)
     }

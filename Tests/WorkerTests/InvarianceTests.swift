@@ -4,8 +4,9 @@ import Scheduler
 import Testing
 import Worker
 
-/// I8: what a request comes to does not depend on what shared the batch, on chunking, preemption or prefix hits; token ids
-/// and log-probabilities are equal bit for bit. (That a kill and a resume change nothing either is an end-to-end test.)
+/// I8: what a request comes to does not depend on what shared the batch, on chunking, preemption or prefix hits;
+/// token ids and log-probabilities are equal bit for bit. (That a kill and a resume change nothing either is an
+/// end-to-end test.)
 @Suite struct InvarianceTests {
     static let checkpoints = ["tiny_gguf/llama-rope3-a.f32.gguf", "tiny_gguf/gemma3-a.f32.gguf"]
 

@@ -13,14 +13,17 @@ import Testing
                 == [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd])
         #expect(
             Philox.block(
-                counter: [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], key: [0xa409_3822, 0x299f_31d0])
+                counter: [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+                key: [0xa409_3822, 0x299f_31d0])
                 == [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1])
     }
 
     /// Seeds are part of what a rerun reproduces: these values must never change.
     @Test func seedsStayWhatTheyWere() {
         #expect(RequestSeed.derive(batchSeed: 0, customID: "", choice: 0).key == 7_628_334_143_679_044_616)
-        #expect(RequestSeed.derive(batchSeed: 7, customID: "request-1", choice: 2).key == 11_059_339_277_335_154_062)
+        #expect(
+            RequestSeed.derive(batchSeed: 7, customID: "request-1", choice: 2).key
+                == 11_059_339_277_335_154_062)
         #expect(RequestSeed(key: 42, choice: 1).uniform(at: 3) == 0.6805779186820962)
     }
 

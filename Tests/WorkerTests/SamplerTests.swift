@@ -78,7 +78,32 @@ import Testing
         let found = try Self.distribution(logits, parameters)
         let expected = Self.definition(logits.map(Double.init), parameters)
         #expect(found.indices.filter { (found[$0] > 0) != (expected[$0] > 0) } == [])
-        for (a, b) in zip(found, expected) { #expect(abs(a - b) < 1e-9) }
+        for (a, b) in zip(found, expected) where abs(a - b) > 1e-9 { Issue.record("\(a) is not \(b)") }
+    }
+
+    /// Rows too large to be weighed whole, with touched tokens among them and ties.
+    @Test(arguments: 0..<40)
+    func nucleiOfLargeRowsAreTheDefinitions(_ trial: Int) throws {
+        var random = TestRandom(UInt64(1000 + trial))
+        let spread = [0.001, 0.5, 2, 6].randomElement(using: &random)!
+        var logits = (0..<4000).map { _ in Float(random.normal() * spread) }
+        if trial % 3 == 0 { logits = logits.map { ($0 * 8).rounded() / 8 } }
+        if trial % 4 == 0 { logits[7] = 20 }
+        let parameters = Self.parameters {
+            $0.temperature = [0.3, 0.8, 1.5].randomElement(using: &random)!
+            $0.topP = [0.01, 0.3, 0.9, 0.95, 0.99, 0.9995].randomElement(using: &random)!
+            if trial % 2 == 0 {
+                $0.logitBias = [
+                    .init(token: 3, value: 5), .init(token: 9, value: -3), .init(token: 7, value: -4),
+                ]
+            }
+        }
+        var adjusted = logits.map(Double.init)
+        for bias in parameters.logitBias { adjusted[Int(bias.token)] += bias.value }
+        let found = try Self.distribution(logits, parameters)
+        let expected = Self.definition(adjusted, parameters)
+        #expect(found.indices.filter { (found[$0] > 0) != (expected[$0] > 0) } == [])
+        for (a, b) in zip(found, expected) where abs(a - b) > 1e-9 { Issue.record("\(a) is not \(b)") }
     }
 
     /// Draws at evenly spread points must follow the distribution as closely as their spacing.
@@ -87,7 +112,9 @@ import Testing
         parameters { $0.topK = 9 }, parameters { $0.minP = 0.05 },
         parameters {
             $0.temperature = 0.6
-            $0.logitBias = [.init(token: 3, value: 4), .init(token: 8, value: -100), .init(token: 9, value: 2)]
+            $0.logitBias = [
+                .init(token: 3, value: 4), .init(token: 8, value: -100), .init(token: 9, value: 2),
+            ]
         },
         parameters { $0.allowedTokens = [1, 5, 250, 77] },
     ])
@@ -103,7 +130,9 @@ import Testing
             let uniform = (Double(i) + 0.5) / Double(draws)
             counts[Int(try Self.sample(&logits, parameters, uniform: uniform, sampler: &sampler).token)] += 1
         }
-        for i in counts.indices { #expect(abs(counts[i] / Double(draws) - expected[i]) <= 1.01 / Double(draws)) }
+        for i in counts.indices {
+            #expect(abs(counts[i] / Double(draws) - expected[i]) <= 1.01 / Double(draws))
+        }
         #expect(logits == before, "the row is left as it was")
     }
 
@@ -208,7 +237,9 @@ import Testing
             var logits = (0..<2000).map { _ in Float(random.normal() * spread) }
             var sampler = Sampler()
             let sampled = try Self.sample(&logits, SamplingParameters(), top: 20, sampler: &sampler)
-            let expected = logits.indices.sorted { logits[$0] != logits[$1] ? logits[$0] > logits[$1] : $0 < $1 }
+            let expected = logits.indices.sorted {
+                logits[$0] != logits[$1] ? logits[$0] > logits[$1] : $0 < $1
+            }
             #expect(sampled.logprobs?.top.map { Int($0.token) } == Array(expected.prefix(20)))
             let rank = logits.count { $0 >= logits[Int(sampled.token)] }
             #expect(sampled.logprobs?.rank == rank)

@@ -1,8 +1,8 @@
 import Glibc
 import Models
 
-/// A tokenizer whose tokens are given: byte strings, matched longest first. The last ids are special: `<s>`, `</s>`,
-/// `<end>`.
+/// A tokenizer whose tokens are given: byte strings, matched longest first. The last ids are special: `<s>`,
+/// `</s>`, `<end>`. Decoding drops one space at the beginning of a text.
 struct ToyTokenizer: Tokenizer {
     let pieces: [[UInt8]]
     let addsBOS: Bool
@@ -14,11 +14,14 @@ struct ToyTokenizer: Tokenizer {
         self.addsBOS = addsBOS
     }
 
-    init(_ pieces: [String], addsBOS: Bool = false) { self.init(pieces.map { Array($0.utf8) }, addsBOS: addsBOS) }
+    init(_ pieces: [String], addsBOS: Bool = false) {
+        self.init(pieces.map { Array($0.utf8) }, addsBOS: addsBOS)
+    }
 
     /// All single bytes, then some words.
     static let bytesAndWords = ToyTokenizer(
-        (0...255).map { [$0] } + ["foo", " foo", "bar", " bar", "foobar", "Hello", " world"].map { Array($0.utf8) },
+        (0...255).map { [$0] }
+            + ["foo", " foo", "bar", " bar", "foobar", "Hello", " world"].map { Array($0.utf8) },
         addsBOS: true)
 
     var vocabularySize: Int { pieces.count }
@@ -35,7 +38,8 @@ struct ToyTokenizer: Tokenizer {
         var at = 0
         while at < bytes.count {
             let fitting = pieces.indices.filter { i in
-                (parseSpecial || i < firstSpecial) && !pieces[i].isEmpty && bytes[at...].starts(with: pieces[i])
+                (parseSpecial || i < firstSpecial) && !pieces[i].isEmpty
+                    && bytes[at...].starts(with: pieces[i])
             }
             guard let best = fitting.max(by: { pieces[$0].count < pieces[$1].count }) else { return result }
             result.append(Int32(best))
@@ -50,16 +54,27 @@ struct ToyTokenizer: Tokenizer {
 
     func bytes(of id: Int32) -> [UInt8] { pieces[Int(id)] }
 
-    func makeStreamDecoder(skipSpecial: Bool) -> any StreamDecoder { Decoder(tokenizer: self, skipSpecial: skipSpecial) }
+    func makeStreamDecoder(skipSpecial: Bool) -> any StreamDecoder {
+        makeStreamDecoder(skipSpecial: skipSpecial, continuing: false)
+    }
+
+    func makeStreamDecoder(skipSpecial: Bool, continuing: Bool) -> any StreamDecoder {
+        Decoder(tokenizer: self, skipSpecial: skipSpecial, begins: !continuing)
+    }
 
     struct Decoder: StreamDecoder {
         let tokenizer: ToyTokenizer
         let skipSpecial: Bool
+        var begins: Bool
         var pending: [UInt8] = []
 
         mutating func push(_ id: Int32) -> String {
-            pending += tokenizer.decodeBytes([id], skipSpecial: skipSpecial)
-            // The last character is held back while it may go on: a lead byte and fewer continuations than it wants.
+            var bytes = tokenizer.decodeBytes([id], skipSpecial: skipSpecial)[...]
+            if begins, bytes.first == UInt8(ascii: " ") { bytes.removeFirst() }
+            begins = begins && bytes.isEmpty
+            pending += bytes
+            // The last character is held back while it may go on: a lead byte and fewer continuations than it
+            // wants.
             var open = 0
             for back in 1...4 where back <= pending.count {
                 let byte = pending[pending.count - back]

@@ -1,10 +1,7 @@
-// Attention over the paged cache: cuts each sequence's rows into tiles, and hands tile x kv head to the kernels.
+// Attention over the paged cache: cuts each sequence's rows into tiles, and hands tile x kv head to the
+// kernels.
 #include "engine.h"
 #include "cache.h"
-
-size_t mr_cache_block_bytes(const mr_engine *engine, const mr_cache *shape) {
-    return mr_span_bytes(engine->bf16, shape) * (size_t)(shape->block_size / MR_SPAN) * (size_t)shape->layers;
-}
 
 typedef struct {
     const mr_engine *engine;
@@ -17,8 +14,8 @@ typedef struct {
     int32_t chunks;
 } attention_job;
 
-// Item i is query chunk i % chunks of kv head i / chunks % kv_heads of tile i / chunks / kv_heads; a chunk is up to
-// MR_TILE_QUERIES of the query heads that share the kv head.
+// Item i is query chunk i % chunks of kv head i / chunks % kv_heads of tile i / chunks / kv_heads; a chunk is
+// up to MR_TILE_QUERIES of the query heads that share the kv head.
 static void attend(void *context, int32_t begin, int32_t end, int32_t thread) {
     const attention_job *job = context;
     const mr_engine *engine = job->engine;
@@ -49,8 +46,10 @@ static void attend(void *context, int32_t begin, int32_t end, int32_t thread) {
             .spans_per_block = cache->block_size / MR_SPAN,
             .scratch = (char *)engine->attention.data + (size_t)thread * engine->attention_slice,
         };
-        if (engine->bf16) engine->kernels.attend_bf16(&tile);
-        else engine->kernels.attend_f32(&tile);
+        if (engine->bf16)
+            engine->kernels.attend_bf16(&tile);
+        else
+            engine->kernels.attend_f32(&tile);
     }
 }
 
@@ -75,7 +74,12 @@ void mr_attention(
     int32_t tiles = cut_tiles(engine, rows_per_tile);
     size_t layer_bytes = mr_layer_spans(cache) * mr_span_bytes(engine->bf16, cache);
     attention_job job = {
-        .engine = engine, .qkv = qkv, .y = y, .cache = cache, .shape = shape, .tiles = engine->tiles.data,
+        .engine = engine,
+        .qkv = qkv,
+        .y = y,
+        .cache = cache,
+        .shape = shape,
+        .tiles = engine->tiles.data,
         .layer = (const char *)cache->data + (size_t)layer * layer_bytes};
     job.chunks = (group + MR_TILE_QUERIES - 1) / MR_TILE_QUERIES;
     int32_t items = tiles * cache->kv_heads * job.chunks;

@@ -1,4 +1,5 @@
-// Attention in plain C, one query at a time: scores of every visible position, softmax, weighted sum of values.
+// Attention in plain C, one query at a time: scores of every visible position, softmax, weighted sum of
+// values.
 #include "cache.h"
 #include "engine.h"
 #include "numbers.h"
@@ -12,8 +13,9 @@ static float key_at(const char *span, bool bf16, int32_t at, int32_t d) {
 static float value_at(const char *span, bool bf16, int32_t width, int32_t at, int32_t d) {
     const char *values = span + mr_span_half_bytes(bf16, width);
     int32_t padded = mr_padded_width(width);
-    if (bf16) return mr_bf16_to_f32(((const uint16_t *)values)[(at / 2 * padded + d) * 2 + at % 2]);
-    return ((const float *)values)[at * padded + d];
+    if (!bf16) return ((const float *)values)[mr_value_word(padded, MR_SPAN, at, d)];
+    return mr_bf16_to_f32(
+        ((const uint16_t *)values)[2 * mr_value_word(padded, MR_SPAN / 2, at / 2, d) + (size_t)at % 2]);
 }
 
 static float score(const mr_attention_tile *tile, const float *query, bool bf16, int32_t position) {
@@ -28,7 +30,8 @@ static float score(const mr_attention_tile *tile, const float *query, bool bf16,
 }
 
 static void attend_query(
-    const mr_attention_tile *tile, const float *query, int32_t position, bool bf16, float *scores, float *output) {
+    const mr_attention_tile *tile, const float *query, int32_t position, bool bf16, float *scores,
+    float *output) {
     int32_t first = tile->window > 0 && position + 1 > tile->window ? position + 1 - tile->window : 0;
     float maximum = -INFINITY, sum = 0;
     for (int32_t p = first; p <= position; p++) {

@@ -1,11 +1,13 @@
 // How one kv head of one span (16 positions) lies in the KV cache.
 //
 // W is the head width rounded up to 16; the padding is zero and never written.
-//   bfloat16:  keys [W / 2][16 positions][2 dimensions], then values [8 position pairs][W][2 positions]
-//   float32:   keys [W][16 positions],                   then values [16 positions][W]
+//   bfloat16:  keys [W / 2][16 positions][2 dimensions], then values [W / 64][8 position pairs][64][2
+//   positions] float32:   keys [W][16 positions],                   then values [W / 64][16 positions][64]
 // So one vector of 16 lanes holds one dimension (pair) of the keys of a whole span, which gives the span's 16
-// scores without a horizontal sum, and values of one position (pair) in 16 dimensions, which accumulate the output
-// without one. The bfloat16 layouts are those of two-element dot product instructions.
+// scores without a horizontal sum, and values of one position (pair) in 16 dimensions, which accumulate the
+// output without one. Values come in slabs of 64 dimensions (the last may be narrower), as many as one pass
+// over the positions sums up, so that every pass reads memory in order. The bfloat16 layouts are those of
+// two-element dot product instructions.
 #pragma once
 #include "engine.h"
 
@@ -14,6 +16,20 @@ static inline int32_t mr_padded_width(int32_t head_width) { return (head_width +
 // Bytes of the keys (or the values) of one head in one span.
 static inline size_t mr_span_half_bytes(bool bf16, int32_t head_width) {
     return (size_t)mr_padded_width(head_width) * MR_SPAN * (bf16 ? 2 : 4);
+}
+
+enum { MR_SLAB = 64 };
+
+// Dimensions of the slab that holds dimension d.
+static inline int32_t mr_slab_width(int32_t padded_width, int32_t d) {
+    int32_t left = padded_width - d / MR_SLAB * MR_SLAB;
+    return left < MR_SLAB ? left : MR_SLAB;
+}
+
+// Word of dimension d in row `row` (a position, or a pair of them, of `rows`) of a span's values.
+static inline size_t mr_value_word(int32_t padded_width, int32_t rows, int32_t row, int32_t d) {
+    size_t slab = (size_t)(d / MR_SLAB * MR_SLAB) * (size_t)rows;
+    return slab + (size_t)row * (size_t)mr_slab_width(padded_width, d) + (size_t)(d % MR_SLAB);
 }
 
 static inline size_t mr_span_bytes(bool bf16, const mr_cache *cache) {
@@ -31,3 +47,8 @@ static inline const char *mr_tile_span(const mr_attention_tile *tile, int32_t in
     size_t span = (size_t)tile->table[index / per_block] * (size_t)per_block + (size_t)(index % per_block);
     return tile->head + span * tile->span_bytes;
 }
+
+// Writes one head's key and value (`width` float32 each) of one position. Of a pair of positions that share
+// words, only this one's half is written, so that threads may store neighbours at once.
+void mr_store_head(
+    const mr_engine *engine, int32_t width, char *head, int32_t at, const float *key, const float *value);

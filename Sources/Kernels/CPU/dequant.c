@@ -1,5 +1,5 @@
-// Rows of checkpoint tensors to float32. Formats: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and the
-// block layouts of ggml's tensor types; 32 elements a block here, 256 in dequant_k.c.
+// Rows of checkpoint tensors to float32. Formats: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+// and the block layouts of ggml's tensor types; 32 elements a block here, 256 in dequant_k.c.
 #include "dequant.h"
 #include "numbers.h"
 

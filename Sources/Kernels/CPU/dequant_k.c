@@ -1,5 +1,6 @@
-// ggml's types with 256 elements a block, "super-blocks" whose sub-blocks have small integer scales of their own.
-// Layouts: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (tensor types); offsets are in bytes.
+// ggml's types with 256 elements a block, "super-blocks" whose sub-blocks have small integer scales of their
+// own. Layouts: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (tensor types); offsets are in
+// bytes.
 #include "dequant.h"
 #include "numbers.h"
 
@@ -10,7 +11,8 @@ static float read_f16(const uint8_t *at) {
 }
 
 // {u8 scales[16] (scale | min << 4); u8 q[64], 2 bits each; f16 d @80, dmin @82}, 16 elements a sub-block:
-// d * scale * q - dmin * min. Each 128 elements take 32 bytes: shift 0 is elements 0...31, shift 2 32...63, ...
+// d * scale * q - dmin * min. Each 128 elements take 32 bytes: shift 0 is elements 0...31, shift 2 32...63,
+// ...
 void mr_row_q2_k(const uint8_t *source, float *target, int64_t columns) {
     for (int64_t b = 0; b < columns / 256; b++, source += 84, target += 256) {
         float d = read_f16(source + 80), dmin = read_f16(source + 82);
@@ -70,7 +72,8 @@ void mr_row_q4_k(const uint8_t *source, float *target, int64_t columns) {
     }
 }
 
-// {f16 d, dmin; u8 scales[12]; u8 high[32] @16; u8 q[128] @48}: as Q4_K, with bit j of high[i] as the fifth bit.
+// {f16 d, dmin; u8 scales[12]; u8 high[32] @16; u8 q[128] @48}: as Q4_K, with bit j of high[i] as the fifth
+// bit.
 void mr_row_q5_k(const uint8_t *source, float *target, int64_t columns) {
     for (int64_t b = 0; b < columns / 256; b++, source += 176, target += 256) {
         float d = read_f16(source), dmin = read_f16(source + 2);
@@ -89,8 +92,8 @@ void mr_row_q5_k(const uint8_t *source, float *target, int64_t columns) {
 }
 
 // {u8 low[128], 4 bits each; u8 high[64] @128, 2 bits each; int8 scales[16] @192; f16 d @208}, 16 elements a
-// sub-block: d * scale * (q - 32). Each 128 elements take 64 low and 32 high bytes; element 32 * n + l of them:
-// low nibble (n >= 2: high nibble) of low[l + n % 2 * 32], bits 2n of high[l].
+// sub-block: d * scale * (q - 32). Each 128 elements take 64 low and 32 high bytes; element 32 * n + l of
+// them: low nibble (n >= 2: high nibble) of low[l + n % 2 * 32], bits 2n of high[l].
 void mr_row_q6_k(const uint8_t *source, float *target, int64_t columns) {
     for (int64_t b = 0; b < columns / 256; b++, source += 210, target += 256) {
         float d = read_f16(source + 208);
@@ -103,8 +106,8 @@ void mr_row_q6_k(const uint8_t *source, float *target, int64_t columns) {
     }
 }
 
-// {f16 d; u16 scales_h; u8 scales_l[4]; u8 q[128] @8}, 32 elements a sub-block: d * (scale - 32) * table[q], low
-// nibbles are elements 0...15 of the sub-block.
+// {f16 d; u16 scales_h; u8 scales_l[4]; u8 q[128] @8}, 32 elements a sub-block: d * (scale - 32) * table[q],
+// low nibbles are elements 0...15 of the sub-block.
 void mr_row_iq4_xs(const uint8_t *source, float *target, int64_t columns) {
     for (int64_t b = 0; b < columns / 256; b++, source += 136, target += 256) {
         float d = read_f16(source);

@@ -3,9 +3,9 @@
 #include "include/ckernels.h"
 
 enum {
-    MR_PANEL = 32,       // outputs in a panel of packed weights
-    MR_SPAN = 16,        // positions in a span of the KV cache: one vector of scores
-    MR_TILE_ROWS = 16,   // most rows any gemm tile computes at once
+    MR_PANEL = 32, // outputs in a panel of packed weights
+    MR_SPAN = 16, // positions in a span of the KV cache: one vector of scores
+    MR_TILE_ROWS = 32, // most rows any gemm tile computes at once
     MR_TILE_QUERIES = 16 // most queries (rows * heads of a group) an attention tile holds
 };
 
@@ -25,59 +25,62 @@ void mr_buffer_free(mr_buffer *buffer);
 
 // How a finished tile of dot products becomes output.
 typedef struct {
-    const float *bias;  // [width] of this panel, or NULL
+    const float *bias; // [width] of this panel, or NULL
     bool accumulate;
-    float cap;  // 0: none
+    float cap; // 0: none
 } mr_finish;
 
 // One unit of attention work: consecutive rows of a sequence times the query heads of one kv head.
 typedef struct {
-    const float *queries;  // row 0's first head of the group
+    const float *queries; // row 0's first head of the group
     ptrdiff_t query_stride;
-    float *outputs;  // likewise
+    float *outputs; // likewise
     ptrdiff_t output_stride;
     int32_t rows;
-    int32_t group;  // query heads that share the kv head
+    int32_t group; // query heads that share the kv head
     int32_t head_width;
-    int32_t position;  // of row 0
-    int32_t window;    // 0: none
+    int32_t position; // of row 0
+    int32_t window; // 0: none
     float scale;
     float soft_cap;
-    const char *head;     // the layer's span 0 for this kv head
-    size_t span_bytes;    // from one span to the next
+    const char *head; // the layer's span 0 for this kv head
+    size_t span_bytes; // from one span to the next
     const int32_t *table; // block table of the sequence
     int32_t spans_per_block;
-    char *scratch;  // MR_ATTENTION_SCRATCH bytes for this tile's context length
+    char *scratch; // MR_ATTENTION_SCRATCH bytes for this tile's context length
 } mr_attention_tile;
 
 // Rows of one sequence that attention takes together.
 typedef struct {
     int32_t sequence;
-    int32_t first;  // row of the sequence
+    int32_t first; // row of the sequence
     int32_t rows;
 } mr_row_tile;
 
-// What an instruction set provides. Every function computes each row (query, element) the same way whatever the
-// others are.
+// What an instruction set provides. Every function computes each row (query, element) the same way whatever
+// the others are.
 typedef struct {
     // Dot products: one tile of up to tile_rows rows by one panel.
     int32_t tile_rows;
-    size_t bf16_input_bytes;  // of an element of rounded inputs: 2, or 4 where they are widened once for all panels
+    size_t bf16_input_bytes; // of an element of rounded inputs: 2, or 4 where they are widened once for all
+                             // panels
     // target[count] = x rounded to bfloat16, in bf16_input_bytes a piece; zero up to an even count.
     void (*round_inputs)(const float *x, int32_t count, void *target);
+    // target[count] = x rounded to bfloat16; zero up to an even count.
+    void (*to_bf16)(const float *x, int32_t count, uint16_t *target);
     // out [rows][MR_PANEL] = a [rows][inputs] x panel [inputs][MR_PANEL]; `a_bytes` from row to row.
-    // `next` is what will be read after this panel, for prefetching.
     void (*tile_f32)(
-        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out);
+        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out);
     // Panels of pairs: [ceil(inputs / 2)][MR_PANEL][2].
     void (*tile_bf16)(
-        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out);
+        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out);
     // y [rows][width] (+)= tile [rows][MR_PANEL] (+ bias), capped.
-    void (*finish)(const float *tile, int32_t rows, int32_t width, const mr_finish *how, float *y, ptrdiff_t stride);
+    void (*finish)(
+        const float *tile, int32_t rows, int32_t width, const mr_finish *how, float *y, ptrdiff_t stride);
     // y = function(gate + gate_bias) * (up + up_bias); biases may be NULL.
     void (*gate)(
-        const float *gate, const float *up, int32_t rows, int32_t width, const float *gate_bias, const float *up_bias,
-        mr_function function, float *y, ptrdiff_t stride);
+        const float *gate, const float *up, int32_t rows, int32_t width, const float *gate_bias,
+        const float *up_bias, mr_function function, float *y, ptrdiff_t stride);
 
     // Rows.
     void (*rms_norm)(const float *x, const float *weight, float epsilon, float *y, int32_t width);
@@ -98,8 +101,7 @@ typedef struct {
     // Scans of logits, as in ckernels.h.
     int64_t (*argmax)(const float *values, int64_t count);
     float (*maximum)(const float *values, int64_t count);
-    // sum(exp(values - maximum)) in double
-    double (*sum_exp)(const float *values, int64_t count, float maximum);
+    double (*sum_exp)(const float *values, int64_t count, float maximum, float scale);
     int64_t (*count_at_least)(const float *values, int64_t count, float threshold);
     int64_t (*indices_at_least)(
         const float *values, int64_t count, float threshold, int32_t *indices, int64_t room);
@@ -111,17 +113,29 @@ void mr_gemm_scalar(mr_kernels *kernels);
 void mr_rows_scalar(mr_kernels *kernels);
 void mr_attention_scalar(mr_kernels *kernels);
 void mr_scan_scalar(mr_kernels *kernels);
+#if defined(__x86_64__)
+void mr_gemm_avx2(mr_kernels *kernels);
+void mr_rows_avx2(mr_kernels *kernels);
+void mr_attention_avx2(mr_kernels *kernels);
+void mr_scan_avx2(mr_kernels *kernels);
+void mr_gemm_avx512(mr_kernels *kernels);
+void mr_rows_avx512(mr_kernels *kernels);
+void mr_attention_avx512(mr_kernels *kernels);
+void mr_scan_avx512(mr_kernels *kernels);
+void mr_gemm_avx512bf16(mr_kernels *kernels);
+void mr_attention_avx512bf16(mr_kernels *kernels);
+#endif
 
 struct mr_engine {
     mr_kernels kernels;
     mr_pool *pool;
     bool bf16;
     mr_batch batch;
-    mr_buffer inputs;     // rounded rows for bf16 linears
-    mr_buffer tiles;      // attention's tiles of the batch: mr_row_tile[rows]
-    mr_buffer attention;  // attention scratch, one slice a thread
+    mr_buffer inputs; // rounded rows for bf16 linears
+    mr_buffer tiles; // attention's tiles of the batch: mr_row_tile[rows]
+    mr_buffer attention; // attention scratch, one slice a thread
     size_t attention_slice;
-    int32_t longest;  // positions of the batch's longest sequence
+    int32_t longest; // positions of the batch's longest sequence
     mr_buffer mixture;
 };
 
@@ -134,13 +148,13 @@ struct mr_matrix {
     int32_t panel_count;
     int32_t parts;
     bool bf16;
-    int32_t *part_outputs;    // [parts]
-    int32_t *part_panels;     // [parts + 1] first panel of each part
-    int32_t *panel_outputs;   // [panel_count + 1] first output of each panel
+    int32_t *part_outputs; // [parts]
+    int32_t *part_panels; // [parts + 1] first panel of each part
+    int32_t *panel_outputs; // [panel_count + 1] first output of each panel
 };
 
-// Bytes from one row of rounded inputs to the next: whole cache lines, an odd number of them, so that the rows of
-// a tile fall into different sets of the first-level cache.
+// Bytes from one row of rounded inputs to the next: whole cache lines, an odd number of them, so that the
+// rows of a tile fall into different sets of the first-level cache.
 static inline size_t mr_input_stride(size_t element_bytes, int32_t width) {
     size_t lines = (((size_t)width + 1) & ~(size_t)1) * element_bytes / 64 + 1;
     return (lines | 1) * 64;

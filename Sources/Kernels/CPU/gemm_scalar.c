@@ -1,19 +1,18 @@
 // Matrix tiles in plain C: the reference for every other instruction set, and what runs where there is none.
 #include "engine.h"
 #include "math_scalar.h"
-#include "numbers.h"
+#include "rounding.h"
 #pragma STDC FP_CONTRACT OFF
 
-// target [count], zero up to an even count: values rounded to bfloat16, kept as float32.
-static void round_inputs(const float *x, int32_t count, void *target) {
-    float *rounded = target;
-    for (int32_t i = 0; i < count; i++) rounded[i] = mr_bf16_to_f32(mr_f32_to_bf16(x[i]));
-    if (count % 2 != 0) rounded[count] = 0;
+static void round_inputs(const float *x, int32_t count, void *target) { mr_round_floats(x, count, target); }
+
+static void to_bf16(const float *x, int32_t count, uint16_t *target) {
+    for (int32_t i = 0; i < count; i++) target[i] = mr_f32_to_bf16(x[i]);
+    if (count % 2 != 0) target[count] = 0;
 }
 
-static void tile_f32(
-    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out) {
-    (void)next;
+static void
+tile_f32(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
     const float *w = panel;
     for (int32_t r = 0; r < rows; r++) {
         const float *x = (const float *)((const char *)a + (size_t)r * a_bytes);
@@ -25,9 +24,8 @@ static void tile_f32(
     }
 }
 
-static void tile_bf16(
-    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, const void *next, float *out) {
-    (void)next;
+static void
+tile_bf16(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
     const uint16_t *w = panel;
     for (int32_t r = 0; r < rows; r++) {
         const float *x = (const float *)((const char *)a + (size_t)r * a_bytes);
@@ -43,7 +41,8 @@ static void tile_bf16(
     }
 }
 
-static void finish(const float *tile, int32_t rows, int32_t width, const mr_finish *how, float *y, ptrdiff_t stride) {
+static void
+finish(const float *tile, int32_t rows, int32_t width, const mr_finish *how, float *y, ptrdiff_t stride) {
     for (int32_t r = 0; r < rows; r++, tile += MR_PANEL, y += stride) {
         for (int32_t n = 0; n < width; n++) {
             float value = tile[n];
@@ -56,8 +55,8 @@ static void finish(const float *tile, int32_t rows, int32_t width, const mr_fini
 }
 
 static void gate(
-    const float *gate, const float *up, int32_t rows, int32_t width, const float *gate_bias, const float *up_bias,
-    mr_function function, float *y, ptrdiff_t stride) {
+    const float *gate, const float *up, int32_t rows, int32_t width, const float *gate_bias,
+    const float *up_bias, mr_function function, float *y, ptrdiff_t stride) {
     for (int32_t r = 0; r < rows; r++, gate += MR_PANEL, up += MR_PANEL, y += stride) {
         for (int32_t n = 0; n < width; n++) {
             float g = gate_bias == NULL ? gate[n] : gate[n] + gate_bias[n];
@@ -71,6 +70,7 @@ void mr_gemm_scalar(mr_kernels *kernels) {
     kernels->tile_rows = 4;
     kernels->bf16_input_bytes = 4;
     kernels->round_inputs = round_inputs;
+    kernels->to_bf16 = to_bf16;
     kernels->tile_f32 = tile_f32;
     kernels->tile_bf16 = tile_bf16;
     kernels->finish = finish;

@@ -11,10 +11,10 @@ typedef struct {
     const mr_matrix *matrix;
     mr_rows x;
     int32_t rows;
-    const char *inputs;  // rounded rows, or x itself
-    size_t input_bytes;  // from row to row
+    const char *inputs; // rounded rows, or x itself
+    size_t input_bytes; // from row to row
     int32_t block_rows;
-    int32_t panels;  // of one part, if gated
+    int32_t panels; // of one part, if gated
     const float *bias;
     bool accumulate;
     float cap;
@@ -36,13 +36,13 @@ static inline int32_t tile_begin(int32_t rows, int32_t tiles, int32_t index) {
     return (int32_t)((int64_t)rows * index / tiles);
 }
 
-static inline void multiply(
-    const linear_job *job, const char *a, int32_t rows, const char *panel, const char *next, float *tile) {
+static inline void
+multiply(const linear_job *job, const char *a, int32_t rows, const char *panel, float *tile) {
     const mr_kernels *kernels = &job->engine->kernels;
     if (job->matrix->bf16) {
-        kernels->tile_bf16(a, job->input_bytes, rows, panel, job->matrix->inputs, next, tile);
+        kernels->tile_bf16(a, job->input_bytes, rows, panel, job->matrix->inputs, tile);
     } else {
-        kernels->tile_f32(a, job->input_bytes, rows, panel, job->matrix->inputs, next, tile);
+        kernels->tile_f32(a, job->input_bytes, rows, panel, job->matrix->inputs, tile);
     }
 }
 
@@ -59,7 +59,7 @@ static void plain_panel(const linear_job *job, int32_t panel, int32_t first, int
     for (int32_t t = 0; t < tiles; t++) {
         int32_t begin = first + tile_begin(rows, tiles, t), end = first + tile_begin(rows, tiles, t + 1);
         const char *a = job->inputs + (size_t)begin * job->input_bytes;
-        multiply(job, a, end - begin, panel_at(job, panel), panel_at(job, panel + 1), tile);
+        multiply(job, a, end - begin, panel_at(job, panel), tile);
         float *y = job->y.data + begin * job->y.stride + output;
         kernels->finish(tile, end - begin, outputs[panel + 1] - output, &how, y, job->y.stride);
     }
@@ -76,8 +76,8 @@ static void gated_panel(const linear_job *job, int32_t panel, int32_t first, int
     for (int32_t t = 0; t < tiles; t++) {
         int32_t begin = first + tile_begin(rows, tiles, t), end = first + tile_begin(rows, tiles, t + 1);
         const char *a = job->inputs + (size_t)begin * job->input_bytes;
-        multiply(job, a, end - begin, gate_panel, gate_panel + job->matrix->panel_bytes, gate);
-        multiply(job, a, end - begin, up_panel, up_panel + job->matrix->panel_bytes, up);
+        multiply(job, a, end - begin, gate_panel, gate);
+        multiply(job, a, end - begin, up_panel, up);
         kernels->gate(
             gate, up, end - begin, outputs[panel + 1] - output, job->bias == NULL ? NULL : job->bias + output,
             job->bias == NULL ? NULL : job->bias + half + output, job->function,
@@ -129,24 +129,43 @@ void mr_linear(
     mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias, bool accumulate,
     mr_rows y) {
     linear_job job = {
-        .engine = engine, .matrix = matrix, .x = x, .rows = rows, .panels = matrix->panel_count, .bias = bias,
-        .accumulate = accumulate, .y = y};
+        .engine = engine,
+        .matrix = matrix,
+        .x = x,
+        .rows = rows,
+        .panels = matrix->panel_count,
+        .bias = bias,
+        .accumulate = accumulate,
+        .y = y};
     run(engine, &job, run_plain);
 }
 
 void mr_logits(
-    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias, float cap, mr_rows y) {
+    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias, float cap,
+    mr_rows y) {
     linear_job job = {
-        .engine = engine, .matrix = matrix, .x = x, .rows = rows, .panels = matrix->panel_count, .bias = bias,
-        .cap = cap, .y = y};
+        .engine = engine,
+        .matrix = matrix,
+        .x = x,
+        .rows = rows,
+        .panels = matrix->panel_count,
+        .bias = bias,
+        .cap = cap,
+        .y = y};
     run(engine, &job, run_plain);
 }
 
 void mr_gated_linear(
-    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias, mr_function function,
-    mr_rows y) {
+    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias,
+    mr_function function, mr_rows y) {
     linear_job job = {
-        .engine = engine, .matrix = matrix, .x = x, .rows = rows, .panels = matrix->part_panels[1], .bias = bias,
-        .function = function, .y = y};
+        .engine = engine,
+        .matrix = matrix,
+        .x = x,
+        .rows = rows,
+        .panels = matrix->part_panels[1],
+        .bias = bias,
+        .function = function,
+        .y = y};
     run(engine, &job, run_gated);
 }

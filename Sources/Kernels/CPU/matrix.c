@@ -1,7 +1,8 @@
 // Packed weights: panels of MR_PANEL outputs, each read front to back by the gemm tiles.
 //
 //   float32:   panel [inputs][MR_PANEL]
-//   bfloat16:  panel [ceil(inputs / 2)][MR_PANEL][2], pairs of neighbouring inputs: the operand of two-element dot
+//   bfloat16:  panel [ceil(inputs / 2)][MR_PANEL][2], pairs of neighbouring inputs: the operand of
+//   two-element dot
 //              product instructions, and in slices of 16 outputs that of matrix tile instructions (AMX).
 #include "engine.h"
 #include "numbers.h"
@@ -33,7 +34,8 @@ mr_matrix *mr_matrix_create(mr_engine *engine, int32_t inputs, const int32_t *pa
     for (int32_t i = 0; i < parts; i++) {
         matrix->part_outputs[i] = part_outputs[i];
         matrix->part_panels[i] = panel;
-        for (int32_t at = 0; at < part_outputs[i]; at += MR_PANEL) matrix->panel_outputs[panel++] = output + at;
+        for (int32_t at = 0; at < part_outputs[i]; at += MR_PANEL)
+            matrix->panel_outputs[panel++] = output + at;
         output += part_outputs[i];
     }
     matrix->part_panels[parts] = panel;

@@ -1,5 +1,5 @@
-// Memory for weights, caches and scratch: mapped directly, so that pages are committed as they are touched and
-// given back when released, and large spans may use huge pages.
+// Memory for weights, caches and scratch: mapped directly, so that pages are committed as they are touched
+// and given back when released, and large spans may use huge pages.
 #define _GNU_SOURCE
 #include "engine.h"
 #include <sys/mman.h>

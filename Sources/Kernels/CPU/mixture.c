@@ -1,5 +1,5 @@
-// Mixture of experts: routes rows, then runs each expert over the rows that chose it, experts in ascending order,
-// so that a row adds up its experts in an order of its own choice alone.
+// Mixture of experts: routes rows, then runs each expert over the rows that chose it, experts in ascending
+// order, so that a row adds up its experts in an order of its own choice alone.
 #include "engine.h"
 #include <math.h>
 #include <string.h>
@@ -10,13 +10,13 @@ typedef struct {
     int32_t hidden;
     mr_rows x;
     mr_rows y;
-    float *scores;    // [rows][experts]
+    float *scores; // [rows][experts]
     int32_t *experts; // [rows][chosen]
-    float *weights;   // [rows][chosen]
+    float *weights; // [rows][chosen]
     int32_t *members; // [rows] rows of the current expert
-    float *shares;    // [rows] their weights
+    float *shares; // [rows] their weights
     mr_rows gathered; // [rows][hidden]
-    mr_rows inner;    // [rows][inner width]
+    mr_rows inner; // [rows][inner width]
 } mixture_job;
 
 // Softmax over all experts; the best `chosen` (the first of equals), renormalised or as they are.
@@ -86,11 +86,13 @@ static float *cut(float **scratch, size_t count) {
 bool mr_add_mixture(
     mr_engine *engine, mr_rows x, const mr_matrix *router, const mr_matrix *const *gate_up,
     const mr_matrix *const *down, const mr_mixture_shape *shape, mr_rows y) {
-    size_t rows = (size_t)engine->batch.rows, hidden = (size_t)router->inputs, inner = (size_t)down[0]->inputs;
+    size_t rows = (size_t)engine->batch.rows, hidden = (size_t)router->inputs,
+           inner = (size_t)down[0]->inputs;
     size_t experts = (size_t)shape->experts, chosen = (size_t)shape->chosen;
     size_t floats = rows * (experts + 2 * chosen + 2 + hidden + inner) + 16 * 7;
     if (!mr_buffer_reserve(&engine->mixture, floats * 4)) return false;
-    if (!mr_engine_reserve_inputs(engine, (int32_t)rows, (int32_t)(hidden > inner ? hidden : inner))) return false;
+    if (!mr_engine_reserve_inputs(engine, (int32_t)rows, (int32_t)(hidden > inner ? hidden : inner)))
+        return false;
     float *scratch = engine->mixture.data;
     mixture_job job = {.engine = engine, .shape = shape, .hidden = router->inputs, .x = x, .y = y};
     job.scores = cut(&scratch, rows * experts);

@@ -25,8 +25,8 @@ static inline uint16_t mr_f32_to_bf16(float value) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-// IEEE 754 half to float32, exact: normal numbers by re-biasing through a multiplication, which makes subnormal
-// halves come out right as well.
+// IEEE 754 half to float32, exact: normal numbers by re-biasing through a multiplication, which makes
+// subnormal halves come out right as well.
 static inline float mr_f16_to_f32(uint16_t half) {
     uint32_t magnitude = (uint32_t)(half & 0x7fff) << 13;
     uint32_t sign = (uint32_t)(half & 0x8000) << 16;

@@ -1,7 +1,8 @@
 // The engine's threads: the caller and count - 1 workers, which take ranges of a job from a shared counter.
 //
-// A worker that finds nothing to do spins for some microseconds, because the next job of a step follows at once,
-// and then sleeps in a futex. Which thread takes which range never shows in results: ranges are output tiles.
+// A worker that finds nothing to do spins for some microseconds, because the next job of a step follows at
+// once, and then sleeps in a futex. Which thread takes which range never shows in results: ranges are output
+// tiles.
 #define _GNU_SOURCE
 #include "engine.h"
 #include <pthread.h>
@@ -51,11 +52,11 @@ struct mr_pool {
     int32_t count;
     int32_t grain;
     // Each on a cache line of its own, since all threads write to them.
-    _Alignas(64) atomic_uint epoch;     // number of the current job
-    _Alignas(64) atomic_uint sleepers;  // workers in (or entering) futex_wait on epoch
-    _Alignas(64) atomic_int next;       // first item nobody has taken
-    _Alignas(64) atomic_uint busy;      // workers that have not finished the current job
-    _Alignas(64) atomic_uint waiting;   // 1 while the caller sleeps on busy
+    _Alignas(64) atomic_uint epoch; // number of the current job
+    _Alignas(64) atomic_uint sleepers; // workers in (or entering) futex_wait on epoch
+    _Alignas(64) atomic_int next; // first item nobody has taken
+    _Alignas(64) atomic_uint busy; // workers that have not finished the current job
+    _Alignas(64) atomic_uint waiting; // 1 while the caller sleeps on busy
     atomic_bool stop;
     worker *workers;
 };

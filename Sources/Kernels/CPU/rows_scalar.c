@@ -19,8 +19,8 @@ static void add_rms_norm(const float *x, const float *weight, float epsilon, flo
     for (int32_t i = 0; i < width; i++) y[i] += x[i] * factor * weight[i];
 }
 
-static void layer_norm(
-    const float *x, const float *weight, const float *bias, float epsilon, float *y, int32_t width) {
+static void
+layer_norm(const float *x, const float *weight, const float *bias, float epsilon, float *y, int32_t width) {
     double sum = 0, squares = 0;
     for (int32_t i = 0; i < width; i++) sum += (double)x[i];
     float mean = (float)(sum / width);

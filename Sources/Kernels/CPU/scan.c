@@ -17,8 +17,12 @@ static const mr_kernels *kernels(mr_isa isa) {
     return &tables[isa];
 }
 
-int64_t mr_argmax(mr_isa isa, const float *values, int64_t count) { return kernels(isa)->argmax(values, count); }
-float mr_maximum(mr_isa isa, const float *values, int64_t count) { return kernels(isa)->maximum(values, count); }
+int64_t mr_argmax(mr_isa isa, const float *values, int64_t count) {
+    return kernels(isa)->argmax(values, count);
+}
+float mr_maximum(mr_isa isa, const float *values, int64_t count) {
+    return kernels(isa)->maximum(values, count);
+}
 
 double mr_log_sum_exp(mr_isa isa, const float *values, int64_t count) {
     float maximum = mr_maximum(isa, values, count);
@@ -29,7 +33,11 @@ double mr_log_sum_exp(mr_isa isa, const float *values, int64_t count) {
         }
         return (double)maximum;
     }
-    return (double)maximum + log(kernels(isa)->sum_exp(values, count, maximum));
+    return (double)maximum + log(kernels(isa)->sum_exp(values, count, maximum, 1));
+}
+
+double mr_sum_exp(mr_isa isa, const float *values, int64_t count, float maximum, float scale) {
+    return kernels(isa)->sum_exp(values, count, maximum, scale);
 }
 
 int64_t mr_count_at_least(mr_isa isa, const float *values, int64_t count, float threshold) {

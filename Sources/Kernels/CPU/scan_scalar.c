@@ -18,9 +18,9 @@ static float maximum(const float *values, int64_t count) {
     return best;
 }
 
-static double sum_exp(const float *values, int64_t count, float maximum) {
+static double sum_exp(const float *values, int64_t count, float maximum, float scale) {
     double sum = 0;
-    for (int64_t i = 0; i < count; i++) sum += exp((double)values[i] - (double)maximum);
+    for (int64_t i = 0; i < count; i++) sum += exp(((double)values[i] - (double)maximum) * (double)scale);
     return sum;
 }
 
@@ -30,8 +30,8 @@ static int64_t count_at_least(const float *values, int64_t count, float threshol
     return found;
 }
 
-static int64_t indices_at_least(
-    const float *values, int64_t count, float threshold, int32_t *indices, int64_t room) {
+static int64_t
+indices_at_least(const float *values, int64_t count, float threshold, int32_t *indices, int64_t room) {
     int64_t found = 0;
     for (int64_t i = 0; i < count; i++) {
         if (!(values[i] >= threshold)) continue;

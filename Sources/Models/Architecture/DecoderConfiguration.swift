@@ -65,6 +65,21 @@ package struct DecoderConfiguration: Sendable, Equatable {
 
     /// Width of a row of queries, keys and values together.
     package var queryKeyValueWidth: Int { (heads + 2 * keyValueHeads) * headWidth }
+
+    /// One line for people: "llama: 30 layers of 576, 9 heads of 64 over 3 key/value heads, …".
+    package var summary: String {
+        let sliding = layers.compactMap(\.window)
+        var parts = [
+            "\(layers.count) layers of \(hidden)",
+            "\(heads) heads of \(headWidth) over \(keyValueHeads) key/value heads",
+            "feed-forward \(feedForward)", "vocabulary \(vocabulary)", "context \(contextLength)",
+        ]
+        if let mixture { parts.append("\(mixture.chosen) of \(mixture.experts) experts") }
+        if let window = sliding.first {
+            parts.append("window \(window) in \(sliding.count) layers")
+        }
+        return "\(family.rawValue): " + parts.joined(separator: ", ")
+    }
 }
 
 extension DecoderConfiguration {
@@ -83,9 +98,11 @@ extension DecoderConfiguration {
         for (field, size) in sizes {
             try require((1...1 << 24).contains(size), field, "\(size) is not from 1 to \(1 << 24)")
         }
-        try require((1...4096).contains(layers.count), "layers", "\(layers.count) is not from 1 to 4096")
         try require(
-            heads <= 1 << 12 && headWidth <= 1 << 12, "head width", "\(heads) heads of \(headWidth)")
+            (1...4096).contains(layers.count), "layers", "\(layers.count) is not from 1 to 4096")
+        try require(
+            heads <= 1 << 12 && headWidth <= 1 << 12, "head width", "\(heads) heads of \(headWidth)"
+        )
         try require(
             heads % keyValueHeads == 0, "key/value heads",
             "\(heads) attention heads are not a multiple of \(keyValueHeads)")
@@ -94,14 +111,18 @@ extension DecoderConfiguration {
         for rotary in rotaries { try rotary.validate(file: file) }
         for (number, layer) in layers.enumerated() {
             try require(layer.attentionScale.isFinite, "attention scale", "\(layer.attentionScale)")
-            try require((layer.window ?? 1) >= 1, "window of layer \(number)", "\(layer.window ?? 1)")
+            try require(
+                (layer.window ?? 1) >= 1, "window of layer \(number)", "\(layer.window ?? 1)")
         }
-        for (field, cap) in [("attention soft cap", attentionSoftCap), ("final soft cap", logitSoftCap)] {
+        for (field, cap) in [
+            ("attention soft cap", attentionSoftCap), ("final soft cap", logitSoftCap),
+        ] {
             if let cap { try require(cap.isFinite && cap > 0, field, "\(cap) is not positive") }
         }
         if let mixture {
             try require(
-                (1...4096).contains(mixture.experts) && (1...mixture.experts).contains(mixture.chosen),
+                (1...4096).contains(mixture.experts)
+                    && (1...mixture.experts).contains(mixture.chosen),
                 "experts", "\(mixture.chosen) of \(mixture.experts)")
         }
     }

@@ -87,7 +87,7 @@ struct DecoderWeights<D: Device> {
 }
 
 extension DecoderConfiguration {
-    func cacheShape(blockCount: Int, blockSize: Int) -> CacheShape {
+    package func cacheShape(blockCount: Int, blockSize: Int) -> CacheShape {
         CacheShape(
             layers: layers.count, keyValueHeads: keyValueHeads, headWidth: headWidth,
             blockCount: blockCount,

@@ -21,6 +21,7 @@ struct GGUFConfiguration {
         "rope.scale_linear", "rope.scaling.type", "rope.scaling.factor", "rope.scaling.attn_factor",
         "rope.scaling.original_context_length", "rope.scaling.finetuned", "rope.scaling.yarn_beta_fast",
         "rope.scaling.yarn_beta_slow", "rope.scaling.yarn_attn_factor", "rope.scaling.yarn_ext_factor",
+        "rope.scaling.yarn_log_multiplier",
     ]
 
     static func read(_ gguf: GGUFFile, tensors: CheckpointTensors) throws(ModelError)
@@ -199,15 +200,24 @@ struct GGUFConfiguration {
         }
         guard let window else { return Array(repeating: nil, count: layers) }
         let patternKey = "attention.sliding_window_pattern"
-        if case .bools(let slides)? = metadata[key(patternKey)] {
+        if let slides = slidingLayers(patternKey) {
             guard slides.count == layers else {
                 throw malformed(patternKey, "\(slides.count) for \(layers) layers")
             }
             return slides.map { $0 ? window : nil }
         }
         let pattern = try int(patternKey) ?? period
-        guard pattern > 0 else { throw malformed(patternKey, "\(pattern) is not positive") }
-        return (0..<layers).map { ($0 + 1) % pattern == 0 ? nil : window }
+        guard pattern >= 0 else { throw malformed(patternKey, "\(pattern) is negative") }
+        return (0..<layers).map { pattern == 0 || ($0 + 1) % pattern != 0 ? window : nil }
+    }
+
+    /// Which layers slide, where the file lists them.
+    private func slidingLayers(_ name: String) -> [Bool]? {
+        switch metadata[key(name)] {
+        case .bools(let slides): slides
+        case .ints(let slides): slides.map { $0 != 0 }
+        default: nil
+        }
     }
 
     private func scaling(headWidth: Int) throws(ModelError) -> Rotary.Scaling {
@@ -221,22 +231,29 @@ struct GGUFConfiguration {
         case "linear":
             guard let factor, factor != 0 else { throw malformed("rope.scaling.factor", "is missing") }
             return factor == 1 ? .none : .linear(factor: factor)
-        case "yarn":
-            guard let factor, let original = try int("rope.scaling.original_context_length") else {
-                throw malformed("rope.scaling.factor", "or original_context_length is missing")
-            }
-            guard try number("rope.scaling.yarn_ext_factor") ?? 1 == 1 else {
-                throw unsupported("rope.scaling.yarn_ext_factor", "other than 1 is not supported")
-            }
-            let given = try number("rope.scaling.yarn_attn_factor", "rope.scaling.attn_factor") ?? 1
-            return .yarn(
-                factor: factor, originalContext: original,
-                betaFast: try number("rope.scaling.yarn_beta_fast") ?? 32,
-                betaSlow: try number("rope.scaling.yarn_beta_slow") ?? 1,
-                attention: given * Rotary.yarnAttention(factor: factor), truncate: true)
+        case "yarn": return try yarn(factor: factor ?? 1)
         default:
             throw unsupported(
                 "rope.scaling.type", "\(type ?? "") is not supported; supported are none, linear, yarn")
         }
+    }
+
+    private func yarn(factor: Double) throws(ModelError) -> Rotary.Scaling {
+        guard try number("rope.scaling.yarn_ext_factor") ?? 1 == 1 else {
+            throw unsupported("rope.scaling.yarn_ext_factor", "other than 1 is not supported")
+        }
+        let context = try required("context_length")
+        let original = try int("rope.scaling.original_context_length")
+        var attention = Rotary.yarnAttention(factor: factor)
+        if let multiplier = try number("rope.scaling.yarn_log_multiplier"), multiplier != 0 {
+            attention /= Rotary.yarnAttention(factor: factor, scale: multiplier)
+        }
+        // Where a checkpoint states its attention factor, the converter writes it here, as a whole.
+        attention = try number("rope.scaling.yarn_attn_factor") ?? attention
+        return .yarn(
+            factor: factor, originalContext: original ?? context,
+            betaFast: try number("rope.scaling.yarn_beta_fast") ?? 32,
+            betaSlow: try number("rope.scaling.yarn_beta_slow") ?? 1,
+            attention: attention * (try number("rope.scaling.attn_factor") ?? 1), truncate: true)
     }
 }

@@ -23,7 +23,7 @@ struct HuggingFaceConfiguration {
         ("use_parallel_residual", [false]),
     ]
 
-    static func read(_ config: JSON, file: String = "config.json") throws(ModelError)
+    static func read(_ config: JSON, file: String) throws(ModelError)
         -> DecoderConfiguration
     {
         guard let object = config.object else {
@@ -76,6 +76,13 @@ struct HuggingFaceConfiguration {
             if values.contains(where: { $0.double == value.double && $0.bool == value.bool }) { continue }
             throw keys.unsupported(name, "\(value.text.prefix(80)) is not supported")
         }
+    }
+}
+
+extension DecoderConfiguration {
+    /// Reads a config.json; see `HuggingFaceConfiguration`.
+    package init(huggingFace config: JSON, file: String = "config.json") throws(ModelError) {
+        self = try HuggingFaceConfiguration.read(config, file: file)
     }
 }
 
@@ -243,7 +250,8 @@ extension HuggingFaceConfiguration {
         let hidden = try keys.int("n_embd", "hidden_size") ?? defaults.hidden
         let heads = try keys.int("n_head", "num_attention_heads") ?? defaults.heads
         let layers = try keys.int("n_layer", "num_hidden_layers") ?? defaults.layers
-        guard hidden > 0, heads > 0, hidden % heads == 0, (1...4096).contains(layers) else {
+        guard (1...1 << 24).contains(hidden), heads > 0, hidden % heads == 0, (1...4096).contains(layers)
+        else {
             throw keys.malformed("n_embd", "\(hidden) for \(heads) heads in \(layers) layers")
         }
         let width = hidden / heads

@@ -52,13 +52,16 @@ package struct Checkpoint {
 
     private init(huggingFace path: String) throws(ModelError) {
         let folder = try HuggingFaceFolder(path: path)
-        configuration = try HuggingFaceConfiguration.read(folder.config)
+        configuration = try DecoderConfiguration(huggingFace: folder.config)
         let tensors = CheckpointTensors(
             file: path, folder.tensors, otherTypes: folder.shards.flatMap(\.otherTensors))
         let names = try TensorNames.detect(configuration.family, in: tensors)
-        sources = try SourceReader(tensors: tensors, names: names, configuration: configuration).read()
+        sources = try SourceReader(tensors: tensors, names: names, configuration: configuration)
+            .read()
         let multimodal = folder.config["text_config"]?.object != nil
-        try tensors.finish { TensorNames.isIgnored($0) || (multimodal && TensorNames.isOfImages($0)) }
+        try tensors.finish {
+            TensorNames.isIgnored($0) || (multimodal && TensorNames.isOfImages($0))
+        }
         var fingerprint = Fingerprint()
         for document in folder.documentBytes {
             fingerprint.add(Array(document.name.utf8))
@@ -82,9 +85,18 @@ package struct Checkpoint {
         }
     }
 
+    /// How many tensors there are of each type, and their bytes; largest first.
+    package var tensorTypes: [(type: TensorType, count: Int, bytes: Int)] {
+        Dictionary(grouping: tensors, by: \.type)
+            .map { (type: $0, count: $1.count, bytes: $1.reduce(0) { $0 + $1.bytes.count }) }
+            .sorted { ($0.bytes, $0.type.rawValue) > ($1.bytes, $1.type.rawValue) }
+    }
+
     /// The name that the checkpoint gives itself; else the file's or folder's.
     package var name: String {
-        if case .gguf(let file) = format, let name = file.metadata.string("general.name"), !name.isEmpty {
+        if case .gguf(let file) = format, let name = file.metadata.string("general.name"),
+            !name.isEmpty
+        {
             return name
         }
         return URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
@@ -110,17 +122,21 @@ private enum CheckpointLocation {
         guard isFolder.boolValue else {
             guard path.hasSuffix(".safetensors") else { return .gguf(path) }
             throw .notFound(
-                path: path, reason: "weights alone are not a model; give the folder, which has config.json")
+                path: path,
+                reason: "weights alone are not a model; give the folder, which has config.json")
         }
         let folder = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
         let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
         if names.contains("config.json") { return .huggingFace(folder) }
-        let candidates = names.filter { $0.hasSuffix(".gguf") && (!isPart($0) || isPart($0, number: 1)) }
+        let candidates = names.filter {
+            $0.hasSuffix(".gguf") && (!isPart($0) || isPart($0, number: 1))
+        }
         guard let only = candidates.first else {
             let shown = names.prefix(5).joined(separator: ", ")
             throw .notFound(
                 path: path,
-                reason: "looked for a .gguf file or a config.json with safetensors; the folder holds "
+                reason:
+                    "looked for a .gguf file or a config.json with safetensors; the folder holds "
                     + (names.isEmpty ? "nothing" : shown + (names.count > 5 ? ", …" : "")))
         }
         guard candidates.count == 1 else {

@@ -34,7 +34,7 @@ package struct SafetensorsFile: Sendable {
             throw .malformed(
                 file: mapping.name, field: "header length",
                 reason:
-                    "\(length) is more than the file (\(bytes.count) bytes) or the limit of \(Self.headerLimit)"
+                    "\(length) is more than the file (\(bytes.count) bytes) or the limit, \(Self.headerLimit)"
             )
         }
         let dataStart = 8 + Int(length)

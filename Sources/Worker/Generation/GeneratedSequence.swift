@@ -47,12 +47,13 @@ package struct GeneratedSequence: Sendable, Equatable {
 /// The text of a completion, and where its tokens lie in it.
 package struct CompletionText: Sendable, Equatable {
     package var text: String
-    /// Where the text stood when each token came, in Unicode scalars (Python's characters); as many as tokens.
+    /// Where the text stood when each token came, in Unicode scalars (Python's characters); as many as
+    /// tokens.
     package var offsets: [Int]
 
     package init(of sequence: GeneratedSequence, tokenizer: any Tokenizer) {
         var decoder = CompletionDecoder(
-            tokenizer, prompt: sequence.spec.prompt, skipsSpecial: sequence.spec.skipsSpecial)
+            tokenizer, after: sequence.spec.prompt, skipsSpecial: sequence.spec.skipsSpecial)
         var shown = sequence.output[...]
         switch sequence.finish {
         case .end, .stopToken: if !sequence.spec.stops.includesStop { shown = shown.dropLast() }
@@ -78,19 +79,18 @@ package struct CompletionText: Sendable, Equatable {
     }
 }
 
-/// Turns generated tokens into text as a continuation of their prompt: a leading space that a tokenizer drops at the
-/// beginning of a text is kept. Ids that the tokenizer does not have (padding of the model's vocabulary) are no text.
+/// Turns tokens into text as they come. Ids that the tokenizer does not have (padding of the model's vocabulary)
+/// are no text.
 struct CompletionDecoder {
     private var decoder: any StreamDecoder
     private let known: Range<Int32>
 
-    /// More of the prompt changes nothing: tokenizers look back one token, and characters end within a few.
-    private static let primingTokens = 16
-
-    init(_ tokenizer: any Tokenizer, prompt: [Int32], skipsSpecial: Bool) {
-        decoder = tokenizer.makeStreamDecoder(skipSpecial: skipsSpecial)
+    /// For what follows `prompt`: the space that a tokenizer drops at the beginning of a text is kept, unless
+    /// the prompt is nothing but BOS.
+    init(_ tokenizer: any Tokenizer, after prompt: [Int32], skipsSpecial: Bool) {
+        let continues = prompt.contains { $0 != tokenizer.special.bos }
+        decoder = tokenizer.makeStreamDecoder(skipSpecial: skipsSpecial, continuing: continues)
         known = 0..<Int32(clamping: tokenizer.vocabularySize)
-        for token in prompt.suffix(Self.primingTokens) { _ = push(token) }
     }
 
     /// Text that is certain now.

@@ -45,7 +45,8 @@ package struct GenerationSpec: Sendable, Equatable {
     /// Token sequences that must not be completed.
     package var badWords: [[Int32]] = []
     package var stops = StopCriteria()
-    /// At most this many tokens are generated; 0 only scores the prompt. `prompt.count + maxTokens` fits the context.
+    /// At most this many tokens are generated; 0 only scores the prompt. `prompt.count + maxTokens` fits the
+    /// context.
     package var maxTokens: Int
     /// How many of the most likely tokens to report with each generated one; nil: no log-probabilities.
     package var topLogprobs: Int?
@@ -70,6 +71,7 @@ package struct GenerationSpec: Sendable, Equatable {
 
     /// False when the response follows from the prompt without the model: an echo that scores nothing.
     package var needsModel: Bool { maxTokens > 0 || (promptTopLogprobs != nil && prompt.count > 1) }
-    /// The logits of every prompt position are needed, so no part of the prompt may come from the prefix cache.
+    /// The logits of every prompt position are needed, so no part of the prompt may come from the prefix
+    /// cache.
     package var needsPromptRows: Bool { promptTopLogprobs != nil && prompt.count > 1 }
 }

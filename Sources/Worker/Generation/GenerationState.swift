@@ -1,7 +1,7 @@
 import Models
 
-/// How far one sequence has come. Belongs to the engine's thread. Nothing in it depends on how its tokens were computed:
-/// chunks, preemption and company leave no trace (I8).
+/// How far one sequence has come. Belongs to the engine's thread. Nothing in it depends on how its tokens
+/// were computed: chunks, preemption and company leave no trace (I8).
 package struct GenerationState {
     package enum Step: Sendable, Equatable {
         /// The token was added and the next is wanted.
@@ -37,11 +37,12 @@ package struct GenerationState {
     package init(_ spec: GenerationSpec, tokenizer: any Tokenizer) {
         self.spec = spec
         adjustments = TokenAdjustments(
-            spec.sampling, prompt: spec.prompt, badWords: spec.badWords, ends: spec.stops.ends + spec.stops.tokens,
+            spec.sampling, prompt: spec.prompt, badWords: spec.badWords,
+            ends: spec.stops.ends + spec.stops.tokens,
             minTokens: spec.stops.minTokens)
         if !spec.stops.strings.isEmpty {
             stopText = StopText(
-                decoder: CompletionDecoder(tokenizer, prompt: spec.prompt, skipsSpecial: spec.skipsSpecial),
+                decoder: CompletionDecoder(tokenizer, after: spec.prompt, skipsSpecial: spec.skipsSpecial),
                 matcher: StopMatcher(spec.stops.strings))
         }
         promptLogprobs = spec.promptTopLogprobs == nil ? [] : Array(repeating: nil, count: spec.prompt.count)
@@ -64,8 +65,8 @@ package struct GenerationState {
         return finish.map { .finished($0) } ?? .continued(sampled.token)
     }
 
-    /// Whether the logits at `position` of the prompt are still wanted; they score the token after it. False for
-    /// positions that were seen before, as after a preemption.
+    /// Whether the logits at `position` of the prompt are still wanted; they score the token after it. False
+    /// for positions that were seen before, as after a preemption.
     package func wantsPromptRow(_ position: Int) -> Bool {
         position + 1 < promptLogprobs.count && promptLogprobs[position + 1] == nil
     }

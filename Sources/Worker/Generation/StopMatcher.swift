@@ -1,5 +1,5 @@
-/// Looks for stop strings in text that arrives in pieces. The match is the one that is complete first; of those that
-/// end at the same byte, the longest. So it does not depend on where the pieces are cut.
+/// Looks for stop strings in text that arrives in pieces. The match is the one that is complete first; of
+/// those that end at the same byte, the longest. So it does not depend on where the pieces are cut.
 struct StopMatcher: Sendable {
     /// Byte positions in the whole text.
     struct Match: Sendable, Equatable {

@@ -1,8 +1,8 @@
 import JSON
 import JobQueue
 
-/// Reads the fields of a request's body one by one, and at the end refuses those that nobody asked for. `null` is the
-/// same as absent, for every field.
+/// Reads the fields of a request's body one by one, and at the end refuses those that nobody asked for.
+/// `null` is the same as absent, for every field.
 struct BodyFields {
     private let object: JSONObject
     private var read: Set<String> = []
@@ -10,7 +10,8 @@ struct BodyFields {
     /// - Parameter body: what the client sent.
     init(_ body: JSON) throws(OutcomeError) {
         guard let object = body.object else {
-            throw OutcomeError(code: "invalid_request", message: "the body is \(body.kindName); it must be an object")
+            throw OutcomeError(
+                code: "invalid_request", message: "the body is \(body.kindName); it must be an object")
         }
         if let name = object.repeatedNames.first {
             throw .invalid(name, "is given more than once")
@@ -53,7 +54,9 @@ struct BodyFields {
     }
 
     /// A number more than 0.
-    mutating func positiveNumber(_ name: String, upTo limit: Double = .infinity) throws(OutcomeError) -> Double? {
+    mutating func positiveNumber(_ name: String, upTo limit: Double = .infinity) throws(OutcomeError)
+        -> Double?
+    {
         guard let value = value(name) else { return nil }
         guard let number = value.double else { throw .wrongKind(name, value, "a number") }
         guard number > 0, number <= limit, number.isFinite else {
@@ -92,7 +95,9 @@ struct BodyFields {
     static func tokens(_ array: [JSON], of name: String) throws(OutcomeError) -> [Int32] {
         try array.map { (value) throws(OutcomeError) in
             guard let int = value.int else { throw .wrongKind(name, value, "an array of token ids") }
-            guard let token = Int32(exactly: int), token >= 0 else { throw .invalid(name, "\(int) is no token id") }
+            guard let token = Int32(exactly: int), token >= 0 else {
+                throw .invalid(name, "\(int) is no token id")
+            }
             return token
         }
     }
@@ -101,7 +106,9 @@ struct BodyFields {
     mutating func only(_ name: String, _ allowed: [JSON]) throws(OutcomeError) {
         guard let value = value(name), !allowed.contains(value) else { return }
         let choices = allowed.map(\.text).joined(separator: " or ")
-        throw .unsupported(name, "\(value.brief) is not supported; leave it out\(choices.isEmpty ? "" : " or give \(choices)")")
+        throw .unsupported(
+            name,
+            "\(value.brief) is not supported; leave it out\(choices.isEmpty ? "" : " or give \(choices)")")
     }
 
     /// - Throws: for the first field that was never asked for.
@@ -109,13 +116,15 @@ struct BodyFields {
         for (name, value) in object.members where !value.isNull && !read.contains(name) {
             if let reason = UnsupportedField.reasons[name] { throw .unsupported(name, reason) }
             throw OutcomeError(
-                code: "unknown_field", message: "\(name): \(endpoint.rawValue) has no such field; see docs/sampling.md",
+                code: "unknown_field",
+                message: "\(name): \(endpoint.rawValue) has no such field; see docs/sampling.md",
                 parameter: name)
         }
     }
 
     private static func words(_ range: ClosedRange<Int>) -> String {
-        range.upperBound == .max ? "at least \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
+        range.upperBound == .max
+            ? "at least \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
     }
 }
 
@@ -127,11 +136,13 @@ enum UnsupportedField {
             "suffix": "insertion is not supported", "functions": "use tools", "function_call": "use tools",
             "echo": "only completions echo; give prompt_logprobs to score a chat's prompt",
             "audio": "only text is supported", "prediction": "predicted outputs are not supported",
-            "web_search_options": "nothing is searched", "chat_template": "the checkpoint's own template is used",
+            "web_search_options": "nothing is searched",
+            "chat_template": "the checkpoint's own template is used",
             "documents": "put them into the messages", "prompt_embeds": "give prompt as text or token ids",
         ]
         for name in [
-            "guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs", "json_schema",
+            "guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs",
+            "json_schema",
             "grammar",
         ] { reasons[name] = "constrained output is not supported" }
         for name in ["length_penalty", "early_stopping", "use_beam_search"] {
@@ -167,6 +178,7 @@ extension JSON {
     /// Its text, shortened for messages.
     var brief: String {
         let text = text
-        return text.unicodeScalars.count <= 40 ? text : String(String.UnicodeScalarView(text.unicodeScalars.prefix(37))) + "..."
+        return text.unicodeScalars.count <= 40
+            ? text : String(String.UnicodeScalarView(text.unicodeScalars.prefix(37))) + "..."
     }
 }

@@ -1,9 +1,8 @@
 import JSON
 import Models
 
-/// `choices` of a chat completion.
-/// Source: https://platform.openai.com/docs/api-reference/chat/object; `stop_reason`, `token_ids`, `prompt_token_ids` and
-/// `prompt_logprobs` are vLLM's.
+/// `choices` of a chat completion. Source: https://platform.openai.com/docs/api-reference/chat/object;
+/// `stop_reason`, `token_ids`, `prompt_token_ids` and `prompt_logprobs` are vLLM's.
 struct ChatChoices {
     private let plan: RequestPlan
     private let model: ServedModel
@@ -47,7 +46,10 @@ struct ChatChoices {
     private func entry(_ scored: TokenLogprobs, top: Int) -> JSON {
         var members = members(scored.token, scored.logprob)
         members.append(
-            ("top_logprobs", .array(scored.top.prefix(top).map { .object(JSONObject(self.members($0.token, $0.logprob))) })))
+            (
+                "top_logprobs",
+                .array(scored.top.prefix(top).map { .object(JSONObject(self.members($0.token, $0.logprob))) })
+            ))
         return .object(JSONObject(members))
     }
 

@@ -3,7 +3,8 @@ import JobQueue
 
 /// The conversation of a chat completion, as its template will see it.
 package struct ChatInput: Sendable, Equatable {
-    /// Objects with `role` and `content` (a string, or null beside tool calls), and what else the template may read.
+    /// Objects with `role` and `content` (a string, or null beside tool calls), and what else the template
+    /// may read.
     package var messages: [JSON]
     package var tools: [JSON]
     package var addsGenerationPrompt: Bool
@@ -20,7 +21,9 @@ package struct ChatInput: Sendable, Equatable {
         guard let given = try fields.array("messages") else { throw .invalid("messages", "is missing") }
         if given.isEmpty { throw .invalid("messages", "is an empty array") }
         messages = []
-        for (i, message) in given.enumerated() { messages.append(try Self.message(message, "messages[\(i)]")) }
+        for (i, message) in given.enumerated() {
+            messages.append(try Self.message(message, "messages[\(i)]"))
+        }
         tools = []
         for (i, tool) in (try fields.array("tools") ?? []).enumerated() {
             guard tool.object != nil else { throw .wrongKind("tools[\(i)]", tool, "an object") }
@@ -44,7 +47,9 @@ package struct ChatInput: Sendable, Equatable {
 
     private static func message(_ given: JSON, _ path: String) throws(OutcomeError) -> JSON {
         guard var message = given.object else { throw .wrongKind(path, given, "an object") }
-        if let name = message.repeatedNames.first { throw .invalid("\(path).\(name)", "is given more than once") }
+        if let name = message.repeatedNames.first {
+            throw .invalid("\(path).\(name)", "is given more than once")
+        }
         for (name, value) in message.members where !value.isNull && !messageFields.contains(name) {
             throw OutcomeError(
                 code: "unknown_field", message: "\(path).\(name): a message has no such field",
@@ -54,7 +59,9 @@ package struct ChatInput: Sendable, Equatable {
         guard role.string != nil else { throw .wrongKind("\(path).role", role, "a string") }
         for (name, value) in message.members where value.isNull && name != "content" { message[name] = nil }
         message["content"] = try content(message, path)
-        if let calls = message["tool_calls"] { message["tool_calls"] = try toolCalls(calls, "\(path).tool_calls") }
+        if let calls = message["tool_calls"] {
+            message["tool_calls"] = try toolCalls(calls, "\(path).tool_calls")
+        }
         return .object(message)
     }
 
@@ -71,7 +78,8 @@ package struct ChatInput: Sendable, Equatable {
                 let place = "\(path).content[\(i)]"
                 guard let type = part["type"]?.string else { throw .invalid("\(place).type", "is missing") }
                 guard type == "text" else {
-                    throw .unsupported("\(place).type", "\(JSON.string(type).brief) parts are not supported; only text is")
+                    throw .unsupported(
+                        "\(place).type", "\(JSON.string(type).brief) parts are not supported; only text is")
                 }
                 guard let text = part["text"]?.string else { throw .invalid("\(place).text", "is no string") }
                 texts.append(text)

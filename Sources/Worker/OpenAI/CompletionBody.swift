@@ -1,9 +1,9 @@
 import JSON
 import JobQueue
 
-/// The body of one request, read and checked as far as that goes without a model: OpenAI's completions and chat
-/// completions with vLLM's extra parameters. docs/sampling.md lists every field.
-/// Sources: https://platform.openai.com/docs/api-reference/completions/create,
+/// The body of one request, read and checked as far as that goes without a model: OpenAI's completions and
+/// chat completions with vLLM's extra parameters. docs/sampling.md lists every field. Sources:
+/// https://platform.openai.com/docs/api-reference/completions/create,
 /// https://platform.openai.com/docs/api-reference/chat/create,
 /// https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html
 package struct CompletionBody: Sendable, Equatable {
@@ -128,7 +128,9 @@ package struct CompletionBody: Sendable, Equatable {
         guard badWords.count <= Self.maxBadWords else {
             throw .invalid("bad_words", "\(badWords.count) words are more than \(Self.maxBadWords)")
         }
-        if badWords.contains(where: \.utf8.isEmpty) { throw .invalid("bad_words", "an empty word bans nothing") }
+        if badWords.contains(where: \.utf8.isEmpty) {
+            throw .invalid("bad_words", "an empty word bans nothing")
+        }
     }
 
     private mutating func readLengths(_ fields: inout BodyFields) throws(OutcomeError) {
@@ -147,7 +149,9 @@ package struct CompletionBody: Sendable, Equatable {
             throw .invalid("min_tokens", "\(stops.minTokens) is more than max_tokens \(maxTokens)")
         }
         truncation = try fields.int("truncate_prompt_tokens", -1...Int.max)
-        if truncation == 0 { throw .invalid("truncate_prompt_tokens", "0 would leave nothing; give -1 or at least 1") }
+        if truncation == 0 {
+            throw .invalid("truncate_prompt_tokens", "0 would leave nothing; give -1 or at least 1")
+        }
     }
 
     private mutating func readLogprobs(_ fields: inout BodyFields) throws(OutcomeError) {
@@ -169,14 +173,18 @@ package struct CompletionBody: Sendable, Equatable {
     }
 
     private mutating func readOutput(_ fields: inout BodyFields) throws(OutcomeError) {
-        if let seed = try fields.int("seed", Int.min...Int.max), seed != -1 { self.seed = UInt64(bitPattern: Int64(seed)) }
+        if let seed = try fields.int("seed", Int.min...Int.max), seed != -1 {
+            self.seed = UInt64(bitPattern: Int64(seed))
+        }
         choices = try fields.int("n", 1...128) ?? 1
         if let bestOf = try fields.int("best_of", 1...Int.max), bestOf != choices {
-            throw .unsupported("best_of", "\(bestOf) differs from n \(choices); only as many as are returned are generated")
+            throw .unsupported(
+                "best_of", "\(bestOf) differs from n \(choices); only as many as are returned are generated")
         }
         if case .prompts(let prompts) = input, prompts.count * choices > Self.maxChoices {
             throw .invalid(
-                "prompt", "\(prompts.count) prompts with n \(choices) are more than \(Self.maxChoices) choices")
+                "prompt",
+                "\(prompts.count) prompts with n \(choices) are more than \(Self.maxChoices) choices")
         }
         returnsTokens = try fields.bool("return_token_ids") ?? false
         namesTokensByID = try fields.bool("return_tokens_as_token_ids") ?? false
@@ -189,7 +197,8 @@ package struct CompletionBody: Sendable, Equatable {
     /// Fields that are accepted as long as they ask for nothing that is not done.
     private static func refuseSpecialWishes(_ fields: inout BodyFields) throws(OutcomeError) {
         if try fields.bool("stream") == true {
-            throw .unsupported("stream", "a batch's results are polled, not streamed; leave it out or give false")
+            throw .unsupported(
+                "stream", "a batch's results are polled, not streamed; leave it out or give false")
         }
         // Labels and hints that change no result.
         _ = try fields.string("user")
@@ -217,11 +226,17 @@ extension SamplingParameters {
         repetitionPenalty = try fields.positiveNumber("repetition_penalty") ?? 1
         presencePenalty = try fields.number("presence_penalty", -2...2) ?? 0
         frequencyPenalty = try fields.number("frequency_penalty", -2...2) ?? 0
-        for (name, value) in try fields.object("logit_bias")?.members ?? [] {
-            guard let token = Int32(name), token >= 0 else {
+        let biases = try fields.object("logit_bias") ?? JSONObject()
+        if let name = biases.repeatedNames.first {
+            throw .invalid("logit_bias", "has \(name) more than once")
+        }
+        for (name, value) in biases.members {
+            guard let token = Int32(name), token >= 0, String(token) == name else {
                 throw .invalid("logit_bias", "\(JSON.string(name).brief) is no token id")
             }
-            guard let bias = value.double else { throw .wrongKind("logit_bias", value, "numbers by token id") }
+            guard let bias = value.double else {
+                throw .wrongKind("logit_bias", value, "numbers by token id")
+            }
             guard (-100...100).contains(bias) else {
                 throw .invalid("logit_bias", "\(value.text) of token \(token) is not from -100 to 100")
             }

@@ -18,24 +18,30 @@ struct CompletionChoices {
     func members(_ sequences: [GeneratedSequence]) -> [(name: String, value: JSON)] {
         let choices = plan.body.choices
         let values = sequences.enumerated().map { index, sequence in
-            choice(index, sequence, prompt: plan.prompts[index / choices], first: sequences[index - index % choices])
+            choice(
+                index, sequence, prompt: plan.prompts[index / choices],
+                first: sequences[index - index % choices])
         }
         return [("choices", .array(values))]
     }
 
     /// - Parameter first: the prompt's first choice, which has its log-probabilities.
     private func choice(
-        _ index: Int, _ sequence: GeneratedSequence, prompt: RequestPlan.PlannedPrompt, first: GeneratedSequence
+        _ index: Int, _ sequence: GeneratedSequence, prompt: RequestPlan.PlannedPrompt,
+        first: GeneratedSequence
     ) -> JSON {
         let body = plan.body
         let completion = CompletionText(of: sequence, tokenizer: model.tokenizer)
-        let echo = body.echoes ? Echo(prompt, skipsSpecial: body.skipsSpecial, tokenizer: model.tokenizer) : nil
+        let echo =
+            body.echoes ? Echo(prompt, skipsSpecial: body.skipsSpecial, tokenizer: model.tokenizer) : nil
         var logprobs = JSON.null
         if let top = body.topLogprobs {
             var table = LogprobTable(tokens: tokens, top: top)
             if let echo {
                 for (i, token) in prompt.tokens.enumerated() {
-                    table.append(token, i < first.promptLogprobs.count ? first.promptLogprobs[i] : nil, at: echo.offsets[i])
+                    table.append(
+                        token, i < first.promptLogprobs.count ? first.promptLogprobs[i] : nil,
+                        at: echo.offsets[i])
                 }
             }
             for (i, scored) in sequence.logprobs.enumerated() {
@@ -67,7 +73,7 @@ struct CompletionChoices {
         var offsets: [Int] = []
 
         init(_ prompt: RequestPlan.PlannedPrompt, skipsSpecial: Bool, tokenizer: any Tokenizer) {
-            var decoder = CompletionDecoder(tokenizer, prompt: [], skipsSpecial: skipsSpecial)
+            var decoder = CompletionDecoder(tokenizer, after: [], skipsSpecial: skipsSpecial)
             var decoded = ""
             var scalars = 0
             for token in prompt.tokens {
@@ -106,8 +112,8 @@ struct CompletionChoices {
                 return
             }
             logprobs.append(.logprob(scored.logprob))
-            // The most likely tokens, and this one if it is not among them. Of tokens with the same text the most
-            // likely stays.
+            // The most likely tokens, and this one if it is not among them. Of tokens with the same text the
+            // most likely stays.
             var members: [(name: String, value: JSON)] = []
             var seen: Set<[UInt8]> = []
             for other in scored.top.prefix(top) + [ScoredToken(token: token, logprob: scored.logprob)] {

@@ -12,7 +12,8 @@ package struct RequestPlan: Sendable {
     package var key: RequestKey
     package var body: CompletionBody
     package var prompts: [PlannedPrompt]
-    /// `prompts.count * body.choices`; choice c of prompt p at `p * body.choices + c`, its place in the response.
+    /// `prompts.count * body.choices`; choice c of prompt p at `p * body.choices + c`, its place in the
+    /// response.
     package var specs: [GenerationSpec]
 
     /// - Throws: the request's error outcome: too long, empty, tokens that the model does not have.
@@ -22,13 +23,20 @@ package struct RequestPlan: Sendable {
         prompts = try Self.encode(body, model)
         try Self.checkTokens(body, model)
         var template = GenerationSpec(
-            id: GenerationID(request: key, choice: 0), tenant: leased.tenant, priority: leased.priority, prompt: [],
+            id: GenerationID(request: key, choice: 0), tenant: leased.tenant, priority: leased.priority,
+            prompt: [],
             sampling: body.sampling, maxTokens: 0, seed: RequestSeed(key: 0))
-        template.badWords = try BadWords.sequences(body.badWords, model.tokenizer)
+        // What the model cannot generate needs no ban and ends nothing.
+        func isGenerated(_ token: Int32) -> Bool { Int(token) < model.vocabulary }
+        template.badWords = try BadWords.sequences(body.badWords, model.tokenizer).filter {
+            $0.allSatisfy(isGenerated)
+        }
         template.stops = body.stops
         let special = model.tokenizer.special
-        template.stops.ends = special.ends
-        if let eos = special.eos, !special.ends.contains(eos) { template.stops.ends.append(eos) }
+        template.stops.ends = special.ends.filter(isGenerated)
+        if let eos = special.eos, isGenerated(eos), !special.ends.contains(eos) {
+            template.stops.ends.append(eos)
+        }
         template.topLogprobs = body.topLogprobs
         template.skipsSpecial = body.skipsSpecial
         specs = []
@@ -52,25 +60,30 @@ package struct RequestPlan: Sendable {
 
     // Prompts.
 
-    private static func encode(_ body: CompletionBody, _ model: ServedModel) throws(OutcomeError) -> [PlannedPrompt] {
+    private static func encode(_ body: CompletionBody, _ model: ServedModel) throws(OutcomeError)
+        -> [PlannedPrompt]
+    {
         var result: [PlannedPrompt] = []
         switch body.input {
         case .prompts(let prompts):
             for (i, prompt) in prompts.enumerated() {
                 let place = prompts.count == 1 ? "prompt" : "prompt[\(i)]"
-                result.append(try encode(prompt, body, model, addsSpecial: body.addsSpecial ?? true, place: place))
+                result.append(
+                    try encode(prompt, body, model, addsSpecial: body.addsSpecial ?? true, place: place))
             }
         case .chat(let chat):
             // The template spells BOS out where the model wants it.
             let text = try render(chat, model)
             result.append(
-                try encode(.text(text), body, model, addsSpecial: body.addsSpecial ?? false, place: "messages"))
+                try encode(
+                    .text(text), body, model, addsSpecial: body.addsSpecial ?? false, place: "messages"))
         }
         return result
     }
 
     private static func encode(
-        _ prompt: CompletionBody.Prompt, _ body: CompletionBody, _ model: ServedModel, addsSpecial: Bool, place: String
+        _ prompt: CompletionBody.Prompt, _ body: CompletionBody, _ model: ServedModel, addsSpecial: Bool,
+        place: String
     ) throws(OutcomeError) -> PlannedPrompt {
         var planned: PlannedPrompt
         // A BOS that the tokenizer put first stays when the rest is cut.
@@ -79,12 +92,13 @@ package struct RequestPlan: Sendable {
         case .text(let text):
             let tokens = model.tokenizer.encode(text, parseSpecial: true, addSpecial: addsSpecial)
             planned = PlannedPrompt(text: text, tokens: tokens)
-            if addsSpecial, model.tokenizer.special.addsBOS, tokens.first == model.tokenizer.special.bos { kept = 1 }
-        case .tokens(let tokens):
-            planned = PlannedPrompt(text: nil, tokens: tokens)
-            if let unknown = tokens.first(where: { Int($0) >= model.vocabulary }) {
-                throw .invalid(place, "\(unknown) is no token id; the model has \(model.vocabulary)")
+            if addsSpecial, model.tokenizer.special.addsBOS, tokens.first == model.tokenizer.special.bos {
+                kept = 1
             }
+        case .tokens(let tokens): planned = PlannedPrompt(text: nil, tokens: tokens)
+        }
+        if let unknown = planned.tokens.first(where: { Int($0) >= model.vocabulary }) {
+            throw .invalid(place, "token \(unknown) is none of the model's \(model.vocabulary)")
         }
         if let limit = truncation(body, model), planned.tokens.count > limit {
             planned.tokens = planned.tokens.prefix(kept) + planned.tokens.suffix(max(0, limit - kept))
@@ -115,15 +129,19 @@ package struct RequestPlan: Sendable {
         } catch {
             throw .invalid("messages", "the model's chat template refuses them: \(error)")
         }
-        guard chat.continuesFinalMessage, let last = chat.messages.last?["content"]?.string else { return text }
+        guard chat.continuesFinalMessage, let last = chat.messages.last?["content"]?.string else {
+            return text
+        }
         guard let cut = cut(text, afterLast: last) else {
             throw .invalid(
-                "continue_final_message", "the model's chat template changes the last message, so it cannot go on")
+                "continue_final_message",
+                "the model's chat template changes the last message, so it cannot go on")
         }
         return cut
     }
 
-    /// `rendered` up to the end of `message` in it, without what the template puts behind. Templates may trim.
+    /// `rendered` up to the end of `message` in it, without what the template puts behind. Templates may
+    /// trim.
     static func cut(_ rendered: String, afterLast message: String) -> String? {
         let text = Array(rendered.utf8)
         func isBlank(_ scalar: Unicode.Scalar) -> Bool { scalar.properties.isWhitespace }
@@ -153,7 +171,8 @@ package struct RequestPlan: Sendable {
             guard asked <= room else {
                 throw OutcomeError(
                     code: "context_length_exceeded",
-                    message: "\(field): \(prompt) tokens and max_tokens \(asked) are more than the model's context "
+                    message:
+                        "\(field): \(prompt) tokens and max_tokens \(asked) are more than the model's context "
                         + "of \(model.contextLength) tokens; shorten the prompt or lower max_tokens",
                     parameter: asked < model.contextLength && room > 0 ? "max_tokens" : field)
             }
@@ -169,7 +188,8 @@ package struct RequestPlan: Sendable {
             most = body.endpoint == .completions ? min(CompletionBody.defaultMaxTokens, room) : room
         }
         guard body.stops.minTokens <= most else {
-            throw .invalid("min_tokens", "\(body.stops.minTokens) is more than the \(most) tokens that are generated")
+            throw .invalid(
+                "min_tokens", "\(body.stops.minTokens) is more than the \(most) tokens that are generated")
         }
         return most
     }
@@ -177,7 +197,7 @@ package struct RequestPlan: Sendable {
     private static func checkTokens(_ body: CompletionBody, _ model: ServedModel) throws(OutcomeError) {
         func check(_ tokens: [Int32], _ field: String) throws(OutcomeError) {
             if let unknown = tokens.first(where: { Int($0) >= model.vocabulary }) {
-                throw .invalid(field, "\(unknown) is no token id; the model has \(model.vocabulary)")
+                throw .invalid(field, "token \(unknown) is none of the model's \(model.vocabulary)")
             }
         }
         try check(body.sampling.logitBias.map(\.token), "logit_bias")
@@ -186,14 +206,15 @@ package struct RequestPlan: Sendable {
     }
 }
 
-/// Words that must not be generated, as token sequences: at the beginning of a text, and after a space where that is
-/// another first token of a sequence as long. Source: vLLM's `update_from_tokenizer`,
+/// Words that must not be generated, as token sequences: at the beginning of a text, and after a space where
+/// that is another first token of a sequence as long. Source: vLLM's `update_from_tokenizer`,
 /// https://docs.vllm.ai/en/stable/api/vllm/sampling_params.html
 enum BadWords {
     static func sequences(_ words: [String], _ tokenizer: any Tokenizer) throws(OutcomeError) -> [[Int32]] {
         var result: [[Int32]] = []
         for word in words {
-            let bare = String(String.UnicodeScalarView(word.unicodeScalars.drop { $0.properties.isWhitespace }))
+            let bare = String(
+                String.UnicodeScalarView(word.unicodeScalars.drop { $0.properties.isWhitespace }))
             let first = tokenizer.encode(bare, parseSpecial: true, addSpecial: false)
             guard !first.isEmpty else { throw .invalid("bad_words", "\"\(word)\" is no token") }
             result.append(first)

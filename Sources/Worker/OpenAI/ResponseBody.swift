@@ -10,7 +10,9 @@ package struct ResponseBody: Sendable, Equatable {
     /// - Parameters:
     ///   - sequences: as many as the plan's specs, in their order.
     ///   - created: what the response gives as its time.
-    package init(_ plan: RequestPlan, _ sequences: [GeneratedSequence], model: ServedModel, created: Timestamp) {
+    package init(
+        _ plan: RequestPlan, _ sequences: [GeneratedSequence], model: ServedModel, created: Timestamp
+    ) {
         precondition(sequences.count == plan.specs.count)
         usage = Self.usage(plan, sequences)
         let head: [(name: String, value: JSON)] = [
@@ -72,13 +74,16 @@ extension FinishReason {
 }
 
 extension TokenText {
-    /// vLLM's `prompt_logprobs`: for each token of the prompt null (the first) or an object by token id, the token
-    /// itself first.
+    /// vLLM's `prompt_logprobs`: for each token of the prompt null (the first) or an object by token id, the
+    /// token itself first.
     func promptLogprobs(_ positions: [TokenLogprobs?], top: Int) -> JSON {
         func entry(_ token: Int32, _ logprob: Float, rank: Int) -> (name: String, value: JSON) {
             (
                 String(token),
-                ["logprob": .logprob(logprob), "rank": .int(Int64(rank)), "decoded_token": .string(text(token))]
+                [
+                    "logprob": .logprob(logprob), "rank": .int(Int64(rank)),
+                    "decoded_token": .string(text(token)),
+                ]
             )
         }
         return .array(

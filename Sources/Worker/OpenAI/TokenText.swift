@@ -11,8 +11,8 @@ struct TokenText {
         Int(token) < tokenizer.vocabularySize ? tokenizer.bytes(of: token) : []
     }
 
-    /// For names in an object, where two tokens must not look the same: parts of characters are written as OpenAI's
-    /// completions write them, `bytes:\xe2\x80`.
+    /// For names in an object, where two tokens must not look the same: parts of characters are written as
+    /// OpenAI's completions write them, `bytes:\xe2\x80`.
     func name(_ token: Int32) -> String {
         if byID { return "token_id:\(token)" }
         let bytes = bytes(token)
@@ -27,7 +27,8 @@ struct TokenText {
 }
 
 extension JSON {
-    /// A log-probability. JSON has no -infinity; like OpenAI and vLLM, -9999 stands for it. As many digits as float32 has.
+    /// A log-probability. JSON has no -infinity; like OpenAI and vLLM, -9999 stands for it. As many digits as
+    /// float32 has.
     static func logprob(_ value: Float) -> JSON {
         let finite = max(value, -9999)
         return .double(Double(finite.description) ?? Double(finite))

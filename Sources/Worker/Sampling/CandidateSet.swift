@@ -8,14 +8,15 @@ struct Candidate: Sendable {
     /// Its probability relative to the most likely token's, at the sampling temperature.
     var weight: Double
 
-    /// The order of every cut: by logit; of equal ones the larger id first, as a stable ascending sort leaves them.
+    /// The order of every cut: by logit; of equal ones the larger id first, as a stable ascending sort leaves
+    /// them.
     func ranksBefore(_ other: Candidate) -> Bool {
         value != other.value ? value > other.value : token > other.token
     }
 }
 
-/// The tokens that are left to choose from, in the order in which the draw walks them. Cuts find their place by
-/// selection, never by sorting the vocabulary. Keeps its memory between tokens.
+/// The tokens that are left to choose from, in the order in which the draw walks them. Cuts find their place
+/// by selection, never by sorting the vocabulary. Keeps its memory between tokens.
 struct CandidateSet: ~Copyable {
     private(set) var members: [Candidate] = []
     private var ranked: [Candidate] = []
@@ -58,13 +59,17 @@ struct CandidateSet: ~Copyable {
         members.removeAll { $0.value < last }
     }
 
-    /// Keeps the most likely tokens: from the least likely up, drops while the sum of what was dropped stays within
-    /// `1 - p`. `rest` is the weight of tokens outside of this set, all less likely than its members. The most likely
-    /// token always stays.
-    mutating func cut(topP p: Double, rest: Double) {
+    /// Keeps the most likely tokens: from the least likely up, drops while the sum of what was dropped stays
+    /// within `1 - p`. The most likely token always stays.
+    /// - Parameters:
+    ///   - rest: the weight of tokens outside of this set, all less likely than its members.
+    ///   - keepingFrom: a logit from which on tokens are known to stay.
+    mutating func cut(topP p: Double, rest: Double, keepingFrom sure: Double = .infinity) {
         let total = weight + rest
         let limit = 1 - p
-        ranked.replaceSubrange(ranked.indices, with: members)
+        ranked.removeAll(keepingCapacity: true)
+        for member in members where member.value < sure { ranked.append(member) }
+        guard !ranked.isEmpty else { return }
         var window = ranked.indices
         var below = rest / total
         var rounds = 0
@@ -85,20 +90,27 @@ struct CandidateSet: ~Copyable {
             rounds += 1
         }
         ranked[window].sort { $0.ranksBefore($1) }
+        let least = ranked.count == members.count ? 1 : 0
         var kept = window.upperBound
-        while kept > max(window.lowerBound, 1) {
+        while kept > max(window.lowerBound, least) {
             below += ranked[kept - 1].weight / total
             guard below <= limit else { break }
             kept -= 1
         }
-        let last = ranked[max(kept, 1) - 1]
-        members.removeAll { last.ranksBefore($0) }
+        if kept == 0 {
+            members.removeAll { $0.value < sure }
+        } else {
+            let last = ranked[kept - 1]
+            members.removeAll { last.ranksBefore($0) }
+        }
     }
 
     /// Rearranges a window of `ranked` around one of its members: those that rank before it come before it.
     /// Returns its place.
     private mutating func split(_ window: Range<Int>) -> Int {
-        let (first, middle, last) = (window.lowerBound, (window.lowerBound + window.upperBound) / 2, window.upperBound - 1)
+        let (first, middle, last) = (
+            window.lowerBound, (window.lowerBound + window.upperBound) / 2, window.upperBound - 1
+        )
         // The median of three goes last.
         if ranked[middle].ranksBefore(ranked[first]) { ranked.swapAt(first, middle) }
         if ranked[last].ranksBefore(ranked[first]) { ranked.swapAt(first, last) }

@@ -1,5 +1,5 @@
-/// The randomness of one sequence: a key and a stream. The draw for the token at an index depends on these alone, not
-/// on what shared the batch, on preemption, or on a restart (I8).
+/// The randomness of one sequence: a key and a stream. The draw for the token at an index depends on these
+/// alone, not on what shared the batch, on preemption, or on a restart (I8).
 package struct RequestSeed: Sendable, Hashable {
     package var key: UInt64
     /// Which of a request's choices; each has a stream of its own.
@@ -30,7 +30,9 @@ package struct RequestSeed: Sendable, Hashable {
     package func uniform(at index: Int) -> Double {
         let position = UInt64(truncatingIfNeeded: index)
         let words = Philox.block(
-            counter: [UInt32(truncatingIfNeeded: position), UInt32(truncatingIfNeeded: position >> 32), choice, 0],
+            counter: [
+                UInt32(truncatingIfNeeded: position), UInt32(truncatingIfNeeded: position >> 32), choice, 0,
+            ],
             key: [UInt32(truncatingIfNeeded: key), UInt32(truncatingIfNeeded: key >> 32)])
         let bits = UInt64(words[1]) << 32 | UInt64(words[0])
         return Double(bits >> 11) * 0x1p-53

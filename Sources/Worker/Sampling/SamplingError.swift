@@ -12,7 +12,8 @@ package enum SamplingError: Error, Sendable, Equatable {
         case .nonFiniteLogits:
             OutcomeError(
                 code: "non_finite_logits",
-                message: "the model computed logits that are not numbers for this request; try --dtype float32",
+                message:
+                    "the model computed logits that are not numbers for this request; try --dtype float32",
                 statusCode: 500)
         case .nothingAllowed:
             OutcomeError(

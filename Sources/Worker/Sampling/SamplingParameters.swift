@@ -20,7 +20,8 @@ package struct SamplingParameters: Sendable, Equatable {
     package var topK = 0
     /// Keep tokens at least this likely, relative to the most likely one; 0: all.
     package var minP = 0.0
-    /// Logits of tokens in prompt or output: divided by this where positive, multiplied where negative; 1: none.
+    /// Logits of tokens in prompt or output: divided by this where positive, multiplied where negative; 1:
+    /// none.
     package var repetitionPenalty = 1.0
     /// Subtracted once from the logit of each token in the output.
     package var presencePenalty = 0.0

@@ -1,5 +1,6 @@
-/// What is done to the logits of particular tokens before one is chosen: biases, bans and penalties of one sequence.
-/// Only the tokens it lists are touched, so that a step costs by their number and not by the vocabulary's.
+/// What is done to the logits of particular tokens before one is chosen: biases, bans and penalties of one
+/// sequence. Only the tokens it lists are touched, so that a step costs by their number and not by the
+/// vocabulary's.
 package struct TokenAdjustments: Sendable {
     struct Entry: Sendable {
         var token: Int32
@@ -61,8 +62,9 @@ package struct TokenAdjustments: Sendable {
         refreshWordBans(output: output)
     }
 
-    /// The logit of an entry's token after `generated` tokens, in vLLM's order: bans, bias, repetition, frequency and
-    /// presence penalty. In double precision, so that cuts and ties do not depend on rounding here.
+    /// The logit of an entry's token after `generated` tokens, in vLLM's order: bans, bias, repetition,
+    /// frequency and presence penalty. In double precision, so that cuts and ties do not depend on rounding
+    /// here.
     func value(_ entry: Entry, raw: Float, generated: Int) -> Double {
         if entry.endsBadWord || generated < entry.bannedUntil { return -.infinity }
         var value = Double(raw) + entry.bias

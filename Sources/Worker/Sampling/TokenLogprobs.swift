@@ -1,5 +1,5 @@
-/// A token and its log-probability (natural logarithm) under the model's own distribution: before biases, penalties,
-/// temperature and cuts, as vLLM's `raw_logprobs`.
+/// A token and its log-probability (natural logarithm) under the model's own distribution: before biases,
+/// penalties, temperature and cuts, as vLLM's `raw_logprobs`.
 package struct ScoredToken: Sendable, Equatable {
     package var token: Int32
     package var logprob: Float

@@ -1,9 +1,10 @@
 // CPU kernels of Millrace: what the Swift seam (CPUDevice) calls.
 //
-// Conventions. Activations are float32 rows; `stride` is the distance between rows in floats. Sizes and indices
-// are int32_t unless they count bytes. Nothing here allocates during a step, except the explicit `reserve`
-// functions, which only ever grow. A result row depends on its own inputs alone, bit for bit: never on the number
-// of rows, on tiling, or on the number of threads. All pointers must be valid; callers check shapes.
+// Conventions. Activations are float32 rows; `stride` is the distance between rows in floats. Sizes and
+// indices are int32_t unless they count bytes. Nothing here allocates during a step, except the explicit
+// `reserve` functions, which only ever grow. A result row depends on its own inputs alone, bit for bit: never
+// on the number of rows, on tiling, or on the number of threads. All pointers must be valid; callers check
+// shapes.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,14 +14,15 @@
 extern "C" {
 #endif
 
-// ---- Instruction sets -----------------------------------------------------------------------------------------
+// ---- Instruction sets
+// -----------------------------------------------------------------------------------------
 
 // In rising order of preference.
 typedef enum {
     MR_ISA_SCALAR = 0,
-    MR_ISA_AVX2,        // AVX2, FMA, F16C
-    MR_ISA_AVX512,      // AVX-512 F, BW, DQ, VL
-    MR_ISA_AVX512BF16,  // the same and AVX512_BF16
+    MR_ISA_AVX2, // AVX2, FMA, F16C
+    MR_ISA_AVX512, // AVX-512 F, BW, DQ, VL
+    MR_ISA_AVX512BF16, // the same and AVX512_BF16
     MR_ISA_COUNT
 } mr_isa;
 
@@ -33,18 +35,21 @@ bool mr_isa_multiplies_bf16(mr_isa isa);
 // CPUs this process may run on.
 int32_t mr_online_cpus(void);
 
-// ---- Memory ---------------------------------------------------------------------------------------------------
+// ---- Memory
+// ---------------------------------------------------------------------------------------------------
 
 // Zeroed memory, aligned to 64 bytes, committed page by page as it is touched; NULL when there is none.
 void *mr_allocate(size_t bytes);
 // Frees what mr_allocate returned for the same size.
 void mr_release(void *memory, size_t bytes);
 
-// ---- Engine: a thread pool, the chosen kernels and scratch ----------------------------------------------------
+// ---- Engine: a thread pool, the chosen kernels and scratch
+// ----------------------------------------------------
 
 typedef struct mr_engine mr_engine;
 
-// NULL when threads or memory cannot be had. `bf16`: round matrix inputs, weights, keys and values to bfloat16.
+// NULL when threads or memory cannot be had. `bf16`: round matrix inputs, weights, keys and values to
+// bfloat16.
 mr_engine *mr_engine_create(mr_isa isa, bool bf16, int32_t threads);
 void mr_engine_destroy(mr_engine *engine);
 
@@ -52,16 +57,16 @@ void mr_engine_destroy(mr_engine *engine);
 typedef struct {
     int32_t first_row;
     int32_t row_count;
-    int32_t start;         // position of first_row
-    int32_t table_offset;  // into the batch's block tables
+    int32_t start; // position of first_row
+    int32_t table_offset; // into the batch's block tables
 } mr_sequence;
 
 // One step's indices; arrays stay the caller's and must live until the next begin.
 typedef struct {
     int32_t rows;
-    const int32_t *tokens;     // [rows]
-    const int32_t *positions;  // [rows]
-    const int32_t *slots;      // [rows] block * block size + offset
+    const int32_t *tokens; // [rows]
+    const int32_t *positions; // [rows]
+    const int32_t *slots; // [rows] block * block size + offset
     int32_t sequence_count;
     const mr_sequence *sequences;
     const int32_t *block_tables;
@@ -73,17 +78,19 @@ bool mr_engine_begin(mr_engine *engine, const mr_batch *batch);
 // Makes room to round inputs of `rows` rows of `width`. False: no memory.
 bool mr_engine_reserve_inputs(mr_engine *engine, int32_t rows, int32_t width);
 
-// Calls function(context, begin, end, thread) on disjoint ranges that cover 0..<count, on all threads; `grain` is
-// the length of a range. For tests and for Swift code that wants the pool.
+// Calls function(context, begin, end, thread) on disjoint ranges that cover 0..<count, on all threads;
+// `grain` is the length of a range. For tests and for Swift code that wants the pool.
 typedef void (*mr_task)(void *context, int32_t begin, int32_t end, int32_t thread);
 void mr_engine_parallel(mr_engine *engine, int32_t count, int32_t grain, mr_task function, void *context);
 
-// ---- Checkpoint rows ------------------------------------------------------------------------------------------
+// ---- Checkpoint rows
+// ------------------------------------------------------------------------------------------
 
 // Writes `columns` floats of one stored row. `type` is GGUF's type id. False: type unknown.
 bool mr_dequantize_row(uint32_t type, const void *source, float *target, int64_t columns);
 
-// ---- Matrices -------------------------------------------------------------------------------------------------
+// ---- Matrices
+// -------------------------------------------------------------------------------------------------
 
 // Weights [outputs, inputs] in panels of 32 outputs; each part starts at a panel of its own.
 typedef struct mr_matrix mr_matrix;
@@ -100,14 +107,15 @@ typedef struct {
     size_t row_bytes;
     int32_t rows;
     int32_t columns;
-    bool transposed;           // stored [inputs, outputs]
-    const int32_t *row_order;  // stored row (column if transposed) of each output; NULL: as it lies
+    bool transposed; // stored [inputs, outputs]
+    const int32_t *row_order; // stored row (column if transposed) of each output; NULL: as it lies
 } mr_matrix_source;
 
 // Dequantizes, rounds and repacks one part, in parallel. False: no scratch memory, or type unknown.
 bool mr_matrix_pack(mr_engine *engine, mr_matrix *matrix, int32_t part, const mr_matrix_source *source);
 
-// ---- A step ---------------------------------------------------------------------------------------------------
+// ---- A step
+// ---------------------------------------------------------------------------------------------------
 
 typedef enum { MR_SILU = 0, MR_GELU_TANH, MR_GELU, MR_RELU } mr_function;
 
@@ -127,25 +135,30 @@ typedef struct {
 void mr_embed(mr_engine *engine, const mr_table *table, float scale, mr_rows x);
 void mr_add_positions(mr_engine *engine, const mr_table *table, int32_t offset, mr_rows x);
 void mr_rms_norm(mr_engine *engine, mr_rows x, const float *weight, float epsilon, mr_rows y, int32_t width);
-void mr_add_rms_norm(mr_engine *engine, mr_rows y, const float *weight, float epsilon, mr_rows x, int32_t width);
+void mr_add_rms_norm(
+    mr_engine *engine, mr_rows y, const float *weight, float epsilon, mr_rows x, int32_t width);
 void mr_layer_norm(
-    mr_engine *engine, mr_rows x, const float *weight, const float *bias, float epsilon, mr_rows y, int32_t width);
+    mr_engine *engine, mr_rows x, const float *weight, const float *bias, float epsilon, mr_rows y,
+    int32_t width);
 void mr_activate(mr_engine *engine, mr_rows x, int32_t width, mr_function function);
 void mr_rms_norm_heads(
     mr_engine *engine, mr_rows x, int32_t first_head, int32_t heads, int32_t head_width, const float *weight,
     float epsilon);
-void mr_gather_logit_rows(mr_engine *engine, mr_rows x, int32_t first, int32_t count, mr_rows y, int32_t width);
+void mr_gather_logit_rows(
+    mr_engine *engine, mr_rows x, int32_t first, int32_t count, mr_rows y, int32_t width);
 
 // y = x W^T + bias (bias may be NULL), or y += that. Over `rows` rows.
 void mr_linear(
-    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias, bool accumulate, mr_rows y);
+    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias, bool accumulate,
+    mr_rows y);
 // The same, capped: cap * tanh(y / cap) where cap > 0.
 void mr_logits(
-    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias, float cap, mr_rows y);
+    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias, float cap,
+    mr_rows y);
 // W of two parts of equal outputs, [gate; up]: y = function(x gate^T + b) * (x up^T + b).
 void mr_gated_linear(
-    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias, mr_function function,
-    mr_rows y);
+    mr_engine *engine, mr_rows x, int32_t rows, const mr_matrix *matrix, const float *bias,
+    mr_function function, mr_rows y);
 
 typedef struct {
     int32_t experts;
@@ -162,12 +175,13 @@ bool mr_add_mixture(
 // Widest head that attention takes.
 enum { MR_MAX_HEAD_WIDTH = 1024 };
 
-// Paged keys and values: [layer][block of 16 positions][kv head][keys, values]; see cache.h for what a head holds.
+// Paged keys and values: [layer][block of 16 positions][kv head][keys, values]; see cache.h for what a head
+// holds.
 typedef struct {
     void *data;
     int32_t layers;
-    int32_t blocks;      // of block_size positions
-    int32_t block_size;  // a multiple of 16
+    int32_t blocks; // of block_size positions
+    int32_t block_size; // a multiple of 16
     int32_t kv_heads;
     int32_t head_width;
 } mr_cache;
@@ -175,10 +189,13 @@ typedef struct {
 // Bytes of one block of block_size positions over all layers.
 size_t mr_cache_block_bytes(const mr_engine *engine, const mr_cache *shape);
 
+// Stores NaN as every key and value of the blocks, for tests.
+void mr_poison_blocks(const mr_engine *engine, const mr_cache *cache, int32_t first, int32_t count);
+
 typedef struct {
-    const float *cosines;  // [positions][pairs]
-    const float *sines;    // [positions][pairs]
-    int32_t pairs;         // rotated pairs (i, i + pairs) of a head; 0: none
+    const float *cosines; // [positions][pairs]
+    const float *sines; // [positions][pairs]
+    int32_t pairs; // rotated pairs (i, i + pairs) of a head; 0: none
 } mr_rotation;
 
 void mr_rotate_and_store(
@@ -188,14 +205,16 @@ void mr_rotate_and_store(
 typedef struct {
     int32_t query_heads;
     float scale;
-    int32_t window;  // 0: sees all positions
-    float soft_cap;  // 0: none
+    int32_t window; // 0: sees all positions
+    float soft_cap; // 0: none
 } mr_attention_shape;
 
 void mr_attention(
-    mr_engine *engine, mr_rows qkv, const mr_cache *cache, int32_t layer, const mr_attention_shape *shape, mr_rows y);
+    mr_engine *engine, mr_rows qkv, const mr_cache *cache, int32_t layer, const mr_attention_shape *shape,
+    mr_rows y);
 
-// ---- Rows of logits -------------------------------------------------------------------------------------------
+// ---- Rows of logits
+// -------------------------------------------------------------------------------------------
 
 // These use one thread, and the given instruction set, which must be supported.
 
@@ -205,6 +224,8 @@ int64_t mr_argmax(mr_isa isa, const float *values, int64_t count);
 float mr_maximum(mr_isa isa, const float *values, int64_t count);
 // log(sum(exp(values))) with the sum in double; NaN values make it NaN.
 double mr_log_sum_exp(mr_isa isa, const float *values, int64_t count);
+// sum(exp((values - maximum) * scale)) with the sum in double; maximum is finite and no value exceeds it.
+double mr_sum_exp(mr_isa isa, const float *values, int64_t count, float maximum, float scale);
 // How many values are >= threshold.
 int64_t mr_count_at_least(mr_isa isa, const float *values, int64_t count, float threshold);
 // Writes up to `room` indices of values >= threshold, ascending; returns how many there are in all.

@@ -1,0 +1,173 @@
+import GRDB
+
+/// The tables of a queue file, and what tells such a file from another.
+///
+/// A request is in `request` for good, and besides that in exactly one of two tables: `pending` while it is queued or
+/// leased, `outcome` once it has ended. The small rows that change at every lease stay apart from the bodies, which never
+/// change, so that a lease rewrites a few bytes; and "exactly one outcome" is a primary key.
+///
+/// Sources: https://www.sqlite.org/stricttables.html, https://www.sqlite.org/gencol.html,
+/// https://www.sqlite.org/partialindex.html, https://www.sqlite.org/pragma.html#pragma_application_id
+package enum QueueSchema {
+    /// "MilQ" in ASCII, in the file's header.
+    package static let applicationID: Int64 = 0x4D69_6C51
+    /// Grows with each change of the tables; a program refuses files of a later version.
+    package static let version: Int64 = 1
+    /// Requests that one batch can hold: ordinals have 32 bits of a key.
+    package static let maxOrdinals = 1 << 32
+    /// Bytes of one body; SQLite itself ends at a billion.
+    package static let maxBodyBytes = 256 << 20
+
+    static let tables = """
+        CREATE TABLE batch (
+          seq INTEGER PRIMARY KEY CHECK (seq BETWEEN 1 AND 2147483647), -- counts batches in order of opening
+          id TEXT NOT NULL UNIQUE,                -- as clients know it
+          tenant TEXT NOT NULL,
+          priority INTEGER NOT NULL,              -- larger first
+          window_ms INTEGER CHECK (window_ms > 0),
+          idempotency_key TEXT,
+          seed INTEGER NOT NULL,                  -- bit pattern of an unsigned number
+          max_attempts INTEGER NOT NULL CHECK (max_attempts >= 1),
+          metadata TEXT NOT NULL,                 -- JSON object of strings
+          state TEXT NOT NULL CHECK (state IN
+            ('validating', 'in_progress', 'cancelling', 'completed', 'cancelled', 'expired')),
+          created_at INTEGER NOT NULL,            -- times are milliseconds since 1970-01-01 UTC
+          accepted_at INTEGER,                    -- when it was sealed
+          deadline INTEGER,                       -- accepted_at + window_ms
+          ended_at INTEGER,
+          -- Requests by state, and the sums of usage over outcomes: kept by the transaction that changes the rows.
+          total INTEGER NOT NULL CHECK (total BETWEEN 0 AND 4294967296),
+          queued INTEGER NOT NULL CHECK (queued >= 0),
+          leased INTEGER NOT NULL CHECK (leased >= 0),
+          completed INTEGER NOT NULL CHECK (completed >= 0),
+          failed INTEGER NOT NULL CHECK (failed >= 0),
+          cancelled INTEGER NOT NULL CHECK (cancelled >= 0),
+          expired INTEGER NOT NULL CHECK (expired >= 0),
+          prompt_tokens INTEGER NOT NULL CHECK (prompt_tokens >= 0),
+          completion_tokens INTEGER NOT NULL CHECK (completion_tokens >= 0),
+          cached_tokens INTEGER NOT NULL CHECK (cached_tokens BETWEEN 0 AND prompt_tokens),
+          UNIQUE (tenant, idempotency_key),
+          CHECK (total = queued + leased + completed + failed + cancelled + expired),
+          CHECK ((state IN ('completed', 'cancelled', 'expired')) = (ended_at IS NOT NULL)),
+          CHECK (ended_at IS NULL OR queued + leased = 0),
+          CHECK (state <> 'in_progress' OR queued + leased > 0),
+          CHECK (state <> 'completed' OR cancelled + expired = 0),
+          CHECK (state = 'cancelled' OR cancelled = 0),
+          CHECK (state = 'expired' OR expired = 0),
+          CHECK (state <> 'validating' OR (accepted_at IS NULL AND leased + completed = 0)),
+          CHECK (state IN ('validating', 'cancelled') OR accepted_at IS NOT NULL),
+          CHECK ((deadline IS NULL) = (window_ms IS NULL OR accepted_at IS NULL))
+        ) STRICT;
+
+        -- What a client sent; never changes.
+        CREATE TABLE request (
+          key INTEGER PRIMARY KEY,                -- batch.seq << 32 | ordinal
+          batch INTEGER NOT NULL REFERENCES batch (seq),
+          custom_id BLOB NOT NULL,                -- UTF-8: ids are compared by bytes
+          owns_id INTEGER NOT NULL CHECK (owns_id IN (0, 1)), -- 0: taken before in the batch, or made up for a refused one
+          line INTEGER NOT NULL CHECK (line >= 0),
+          endpoint TEXT,                          -- null, as the body: refused when it was read
+          body BLOB,                              -- JSON of the route
+          CHECK (key >> 32 = batch),
+          CHECK ((endpoint IS NULL) = (body IS NULL))
+        ) STRICT;
+        CREATE UNIQUE INDEX request_custom_id ON request (batch, custom_id) WHERE owns_id = 1;
+        CREATE TRIGGER request_never_changes BEFORE UPDATE ON request
+          BEGIN SELECT RAISE (ABORT, 'a request never changes'); END;
+
+        -- Requests that have not ended.
+        CREATE TABLE pending (
+          key INTEGER PRIMARY KEY REFERENCES request (key),
+          state TEXT NOT NULL CHECK (state IN ('queued', 'leased')),
+          attempt INTEGER NOT NULL CHECK (attempt >= 0), -- leases so far; the fence
+          failures INTEGER NOT NULL CHECK (failures BETWEEN 0 AND attempt), -- attempts that count against it
+          not_before INTEGER,                     -- queued: waits for this time; null: may be leased
+          lease_expires INTEGER,
+          worker TEXT,
+          last_error TEXT,                        -- JSON of the last failure
+          CHECK ((state = 'leased') = (lease_expires IS NOT NULL)),
+          CHECK ((state = 'leased') = (worker IS NOT NULL)),
+          CHECK (state = 'queued' OR (attempt > failures AND not_before IS NULL)),
+          CHECK (not_before IS NULL OR failures > 0),
+          CHECK ((last_error IS NULL) = (failures = 0))
+        ) STRICT;
+        -- One of these holds each row, so that leasing and recovering cost what they move.
+        CREATE INDEX pending_ready ON pending (key) WHERE state = 'queued' AND not_before IS NULL;
+        CREATE INDEX pending_waiting ON pending (not_before) WHERE not_before IS NOT NULL;
+        CREATE INDEX pending_leased ON pending (lease_expires) WHERE lease_expires IS NOT NULL;
+        CREATE TRIGGER pending_has_no_outcome BEFORE INSERT ON pending
+          WHEN EXISTS (SELECT 1 FROM outcome WHERE key = NEW.key)
+          BEGIN SELECT RAISE (ABORT, 'the request has ended'); END;
+
+        -- What requests ended as.
+        CREATE TABLE outcome (
+          key INTEGER PRIMARY KEY REFERENCES request (key),
+          batch INTEGER NOT NULL,
+          completion INTEGER NOT NULL CHECK (completion >= 1), -- counts the batch's outcomes in the order they were written
+          state TEXT NOT NULL CHECK (state IN ('completed', 'failed', 'cancelled', 'expired')),
+          attempt INTEGER NOT NULL CHECK (attempt >= 0),
+          settled_at INTEGER NOT NULL,
+          prompt_tokens INTEGER NOT NULL CHECK (prompt_tokens >= 0),
+          completion_tokens INTEGER NOT NULL CHECK (completion_tokens >= 0),
+          cached_tokens INTEGER NOT NULL CHECK (cached_tokens BETWEEN 0 AND prompt_tokens),
+          backend TEXT NOT NULL,                  -- what computed it; empty where nothing did
+          queued_ms INTEGER NOT NULL,
+          prefill_ms INTEGER NOT NULL,
+          decode_ms INTEGER NOT NULL,
+          status_code INTEGER NOT NULL,           -- HTTP
+          error TEXT,                             -- JSON: code, message, param
+          body BLOB,                              -- JSON of the response
+          CHECK (key >> 32 = batch),
+          CHECK ((state = 'completed') = (body IS NOT NULL)),
+          CHECK ((state = 'completed') = (error IS NULL)),
+          CHECK (state <> 'completed' OR attempt >= 1)
+        ) STRICT;
+        CREATE UNIQUE INDEX outcome_completion ON outcome (batch, completion);
+        CREATE TRIGGER outcome_never_changes BEFORE UPDATE ON outcome
+          BEGIN SELECT RAISE (ABORT, 'an outcome never changes'); END;
+        CREATE TRIGGER outcome_ends_request AFTER INSERT ON outcome
+          BEGIN DELETE FROM pending WHERE key = NEW.key; END;
+
+        CREATE INDEX batch_leasable ON batch (priority DESC, seq) WHERE state = 'in_progress' AND queued > 0;
+        CREATE INDEX batch_deadline ON batch (deadline) WHERE state = 'in_progress' AND deadline IS NOT NULL;
+        CREATE TRIGGER batch_stays_ended BEFORE UPDATE ON batch WHEN OLD.ended_at IS NOT NULL
+          BEGIN SELECT RAISE (ABORT, 'a batch that ended never changes'); END;
+        """
+
+    /// Creates the tables in an empty file, or refuses a file that is not a queue of this version.
+    static func prepare(_ db: Database, path: String) throws {
+        if try isEmpty(db) {
+            // Smaller than SQLite's own choice would write less for a lease, larger less for a body; see the benchmark.
+            try db.execute(sql: "PRAGMA page_size = \(pageBytes)")
+            try db.inTransaction(.immediate) {
+                // Another process may have been first.
+                guard try isEmpty(db) else { return .commit }
+                try db.execute(sql: tables)
+                try db.execute(sql: "PRAGMA application_id = \(applicationID)")
+                try db.execute(sql: "PRAGMA user_version = \(version)")
+                return .commit
+            }
+        }
+        guard try number(db, "application_id") == applicationID else {
+            throw JobQueueError.unusableStore(
+                "\(path) is another program's SQLite database: name another file for the queue")
+        }
+        let found = try number(db, "user_version")
+        guard found == version else {
+            throw JobQueueError.unusableStore(
+                "\(path) has queue format \(found), and this program knows only \(version): "
+                    + "use the program that wrote it, or name another file for the queue")
+        }
+    }
+
+    static let pageBytes = 4096
+
+    private static func isEmpty(_ db: Database) throws -> Bool {
+        let tables = try Int64.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") ?? 0
+        return try tables == 0 && number(db, "application_id") == 0 && number(db, "user_version") == 0
+    }
+
+    private static func number(_ db: Database, _ pragma: String) throws -> Int64 {
+        try Int64.fetchOne(db, sql: "PRAGMA \(pragma)") ?? 0
+    }
+}

@@ -1,0 +1,21 @@
+// Attention by vdpbf16ps, with float32 sums.
+#include "engine.h"
+#include "x86.h"
+#include <math.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target(MR_TARGET_AVX512BF16))), apply_to = function)
+#include "vector_avx512bf16.h"
+#include "functions_body.h"
+enum { MAX_ROWS = 6, MAX_COLUMNS = 4, SCORE_SPANS = 4, OUTPUT_COLUMNS = 4 };
+#define MATRIX_KIND PAIRS
+#include "product_body.h"
+#include "attention_body.h"
+#include "attention_output_body.h"
+
+static void attend_bf16(const mr_attention_tile *tile) { attend(tile, MATRIX_KIND); }
+#pragma clang attribute pop
+
+void mr_attention_avx512bf16(mr_kernels *kernels) { kernels->attend_bf16 = attend_bf16; }
+#endif

@@ -1,0 +1,129 @@
+// Attention of one tile of queries over product_body.h, in three passes: all scores (keys), softmax, all
+// outputs (values; attention_output_body.h). Each query's arithmetic is its own, in ascending position:
+// sharing a tile only shares loads.
+//
+// A query sees the spans (16 positions) from the one that holds its first visible position to its own. What
+// lies outside the visible range within these spans is never computed with: scores become -inf, so weights 0,
+// and values are skipped or masked, because slots that nobody has written yet may hold anything.
+#include "cache.h"
+#include "rounding.h"
+
+enum { SPAN_VECTORS = MR_SPAN / LANES };
+
+typedef struct {
+    const mr_attention_tile *tile;
+    int32_t queries; // rows * group; query i is head i % group of row i / group
+    int32_t first_span; // the earliest any query sees
+    int32_t span_count; // to the last any query sees
+    float *scores; // [queries][scores_stride], column 0 is position 0 of first_span
+    int32_t scores_stride;
+    char *rounded; // [queries][MR_MAX_HEAD_WIDTH] 4-byte words: queries as the product takes them
+    float *sums; // [queries][MR_MAX_HEAD_WIDTH] outputs before division
+    float totals[MR_TILE_QUERIES];
+} attention;
+
+INLINE int32_t position_of(const attention *at, int32_t query) {
+    return at->tile->position + query / at->tile->group;
+}
+
+// First position the query sees.
+INLINE int32_t visible_from(const attention *at, int32_t query) {
+    int32_t seen = position_of(at, query) + 1;
+    return at->tile->window > 0 && seen > at->tile->window ? seen - at->tile->window : 0;
+}
+
+INLINE size_t query_bytes(int kind) { return (size_t)MR_MAX_HEAD_WIDTH * (kind == PAIRS ? 2 : 4); }
+INLINE int32_t key_steps(int kind, int32_t width) { return kind == FLOATS ? width : (width + 1) / 2; }
+
+static void load_queries(const attention *at, int kind) {
+    const mr_attention_tile *tile = at->tile;
+    for (int32_t i = 0; i < at->queries; i++) {
+        const float *query = tile->queries + i / tile->group * tile->query_stride +
+                             i % tile->group * tile->head_width;
+        char *target = at->rounded + (size_t)i * query_bytes(kind);
+        if (kind == FLOATS)
+            memcpy(target, query, (size_t)tile->head_width * 4);
+        else if (kind == WIDENED)
+            mr_round_floats(query, tile->head_width, (float *)target);
+#ifdef MR_PAIRS
+        else
+            v_round_row(query, tile->head_width, target);
+#endif
+    }
+}
+
+// Raw scores of `rows` queries from `query`, over `spans` spans from span `span` of the tile.
+INLINE void score_spans(const attention *at, int kind, int rows, int32_t query, int spans, int32_t span) {
+    vf sums[MAX_ROWS][MAX_COLUMNS];
+    const char *keys[MAX_COLUMNS];
+#pragma clang loop unroll(full)
+    for (int s = 0; s < spans; s++) {
+        const char *head = mr_tile_span(at->tile, at->first_span + span + s);
+#pragma clang loop unroll(full)
+        for (int v = 0; v < SPAN_VECTORS; v++) {
+            keys[s * SPAN_VECTORS + v] = head + (size_t)v * LANES * 4;
+#pragma clang loop unroll(full)
+            for (int r = 0; r < rows; r++) sums[r][s * SPAN_VECTORS + v] = v_zero();
+        }
+    }
+    const char *a = at->rounded + (size_t)query * query_bytes(kind);
+    int32_t steps = key_steps(kind, at->tile->head_width);
+    product(kind, rows, spans * SPAN_VECTORS, sums, a, query_bytes(kind), keys, MR_SPAN * 4, steps);
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) {
+        float *scores = at->scores + (size_t)(query + r) * (size_t)at->scores_stride + span * MR_SPAN;
+#pragma clang loop unroll(full)
+        for (int v = 0; v < spans * SPAN_VECTORS; v++) v_store(scores + v * LANES, sums[r][v]);
+    }
+}
+
+INLINE void score_queries(const attention *at, int kind, int rows, int32_t query) {
+    int32_t span = 0;
+    for (; span + SCORE_SPANS <= at->span_count; span += SCORE_SPANS) {
+        score_spans(at, kind, rows, query, SCORE_SPANS, span);
+    }
+    for (; span < at->span_count; span++) score_spans(at, kind, rows, query, 1, span);
+}
+
+// Lane mask of a vector whose lane 0 is position `start`: those in from..<to.
+INLINE vf only_visible(vf scores, int32_t start, int32_t from, int32_t to) {
+    if (to - start < LANES) scores = v_select(v_first(to > start ? to - start : 0), scores, v_set(-INFINITY));
+    if (from > start) {
+        scores = from - start >= LANES ? v_set(-INFINITY)
+                                       : v_select(v_first(from - start), v_set(-INFINITY), scores);
+    }
+    return scores;
+}
+
+// Scores of one query to weights exp(score - maximum), in place; as pairs of bfloat16 where the product takes
+// those.
+static void weigh(attention *at, int kind, int32_t query) {
+    const mr_attention_tile *tile = at->tile;
+    int32_t base = at->first_span * MR_SPAN, from = visible_from(at, query) - base,
+            to = position_of(at, query) + 1 - base;
+    int32_t begin = from / MR_SPAN * MR_SPAN, end = (to + MR_SPAN - 1) / MR_SPAN * MR_SPAN;
+    float *scores = at->scores + (size_t)query * (size_t)at->scores_stride;
+    vf scale = v_set(tile->scale), cap = v_set(tile->soft_cap), most = v_set(-INFINITY), total = v_zero();
+    for (int32_t p = begin; p < end; p += LANES) {
+        vf score = v_mul(v_load(scores + p), scale);
+        if (tile->soft_cap > 0) score = v_mul(cap, v_tanh(v_div(score, cap)));
+        score = only_visible(score, p, from, to);
+        v_store(scores + p, score);
+        most = v_max(most, score);
+    }
+    vf maximum = v_set(v_maximum(most));
+    for (int32_t p = begin; p < end; p += LANES) {
+        vf weight = v_exp(v_sub(v_load(scores + p), maximum));
+        total = v_add(total, weight);
+        v_store(scores + p, weight);
+    }
+    at->totals[query] = v_sum(total);
+#ifdef MR_PAIRS
+    if (kind == PAIRS) {
+        // Narrows towards the front of each span's own room, so that spans stay where they are.
+        for (int32_t p = begin; p < end; p += MR_SPAN) v_store_rounded(scores + p, v_load(scores + p));
+    }
+#else
+    (void)kind;
+#endif
+}

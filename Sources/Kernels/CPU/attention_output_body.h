@@ -1,0 +1,194 @@
+// The third pass of attention_body.h: outputs as weighted sums of values.
+
+// Values of one span, columns from `column`.
+INLINE const char *span_values(const attention *at, int kind, int32_t span, int32_t column) {
+    const char *head = mr_tile_span(at->tile, at->first_span + span);
+    int32_t padded = mr_padded_width(at->tile->head_width), rows = kind == FLOATS ? MR_SPAN : MR_SPAN / 2;
+    return head + mr_span_half_bytes(kind != FLOATS, at->tile->head_width) +
+           mr_value_word(padded, rows, 0, column) * 4;
+}
+
+// One masked step: of a pair, only one position is visible.
+INLINE void add_half_pair(
+    int kind, int rows, int columns, vf sums[MAX_ROWS][MAX_COLUMNS], const char *weights, size_t weight_bytes,
+    const char *const values[MAX_COLUMNS], size_t at, uint32_t keep) {
+    for (int c = 0; c < columns; c++) {
+        vi value = w_and(w_load(values[c] + at), w_set(keep));
+        for (int r = 0; r < rows; r++) {
+            sums[r][c] = multiply_add(kind, sums[r][c], weights + (size_t)r * weight_bytes, value);
+        }
+    }
+}
+
+// sums += weights x values over positions from..<to of one span.
+INLINE void add_values(
+    const attention *at, int kind, int rows, int columns, vf sums[MAX_ROWS][MAX_COLUMNS], int32_t query,
+    int32_t column, int32_t span, int32_t from, int32_t to) {
+    const char *values[MAX_COLUMNS];
+    const char *first = span_values(at, kind, span, column);
+    for (int c = 0; c < columns; c++) values[c] = first + (size_t)c * LANES * 4;
+    const char *weights = (const char *)(at->scores + (size_t)query * (size_t)at->scores_stride +
+                                         span * MR_SPAN);
+    size_t row = (size_t)at->scores_stride * 4,
+           stride = (size_t)mr_slab_width(mr_padded_width(at->tile->head_width), column) * 4;
+    size_t step = step_bytes(kind);
+    if (kind == FLOATS) {
+        for (int c = 0; c < columns; c++) values[c] += (size_t)from * stride;
+        product(kind, rows, columns, sums, weights + (size_t)from * step, row, values, stride, to - from);
+        return;
+    }
+    int32_t pair = from / 2;
+    if (from % 2 != 0) {
+        size_t at_pair = (size_t)pair * stride;
+        add_half_pair(
+            kind, rows, columns, sums, weights + (size_t)pair * step, row, values, at_pair, 0xffff0000u);
+        pair++;
+    }
+    const char *here[MAX_COLUMNS];
+    for (int c = 0; c < columns; c++) here[c] = values[c] + (size_t)pair * stride;
+    if (to / 2 > pair)
+        product(kind, rows, columns, sums, weights + (size_t)pair * step, row, here, stride, to / 2 - pair);
+    if (to % 2 != 0 && to / 2 >= pair) {
+        size_t at_pair = (size_t)(to / 2) * stride;
+        add_half_pair(
+            kind, rows, columns, sums, weights + (size_t)(to / 2) * step, row, values, at_pair, 0x0000ffffu);
+    }
+}
+
+// Adds spans begin..<end of the tile to the sums of `rows` queries from `query`, in `columns` vectors from
+// `column`. The queries all see the same part of these spans.
+INLINE void add_spans(
+    const attention *at, int kind, int rows, int columns, int32_t query, int32_t column, int32_t begin,
+    int32_t end) {
+    int32_t base = at->first_span * MR_SPAN;
+    int32_t from = visible_from(at, query) - base, to = position_of(at, query) + 1 - base;
+    vf sums[MAX_ROWS][MAX_COLUMNS];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) {
+        const float *start = at->sums + (size_t)(query + r) * MR_MAX_HEAD_WIDTH + column;
+#pragma clang loop unroll(full)
+        for (int c = 0; c < columns; c++) sums[r][c] = v_load(start + c * LANES);
+    }
+    for (int32_t s = begin; s < end; s++) {
+        int32_t first = from > s * MR_SPAN ? from - s * MR_SPAN : 0;
+        int32_t last = to < (s + 1) * MR_SPAN ? to - s * MR_SPAN : MR_SPAN;
+        add_values(at, kind, rows, columns, sums, query, column, s, first, last);
+    }
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) {
+        float *result = at->sums + (size_t)(query + r) * MR_MAX_HEAD_WIDTH + column;
+#pragma clang loop unroll(full)
+        for (int c = 0; c < columns; c++) v_store(result + c * LANES, sums[r][c]);
+    }
+}
+
+INLINE void
+add_spans_to_columns(const attention *at, int kind, int rows, int32_t query, int32_t begin, int32_t end) {
+    int32_t column = 0, width = mr_padded_width(at->tile->head_width);
+    for (; column + OUTPUT_COLUMNS * LANES <= width; column += OUTPUT_COLUMNS * LANES) {
+        add_spans(at, kind, rows, OUTPUT_COLUMNS, query, column, begin, end);
+    }
+    for (; column < width; column += LANES) add_spans(at, kind, rows, 1, query, column, begin, end);
+}
+
+// One function a kind, each with its code for every number of rows.
+#ifdef MR_FLOAT_TILES
+static __attribute__((noinline)) void
+add_spans_floats(const attention *at, int32_t rows, int32_t query, int32_t begin, int32_t end) {
+#define RUN(n) add_spans_to_columns(at, FLOATS, n, query, begin, end)
+    MR_CONSTANT_ROWS_6(rows, RUN)
+#undef RUN
+}
+#endif
+
+static __attribute__((noinline)) void
+add_spans_bf16(const attention *at, int32_t rows, int32_t query, int32_t begin, int32_t end){
+#define RUN(n) add_spans_to_columns(at, MATRIX_KIND, n, query, begin, end)
+    MR_CONSTANT_ROWS_6(rows, RUN)
+#undef RUN
+}
+
+INLINE void add_spans_to_queries(
+    const attention *at, int kind, int32_t rows, int32_t query, int32_t begin, int32_t end) {
+    if (begin >= end) return;
+#ifdef MR_FLOAT_TILES
+    if (kind == FLOATS) {
+        add_spans_floats(at, rows, query, begin, end);
+        return;
+    }
+#endif
+    (void)kind;
+    add_spans_bf16(at, rows, query, begin, end);
+}
+
+// Spans that the query sees in part or whole, of the tile's.
+INLINE int32_t first_seen(const attention *at, int32_t query) {
+    return visible_from(at, query) / MR_SPAN - at->first_span;
+}
+INLINE int32_t end_seen(const attention *at, int32_t query) {
+    return position_of(at, query) / MR_SPAN + 1 - at->first_span;
+}
+
+// Outputs of `rows` queries from `query`: what they see alike is added for all of them at once, and what
+// differs, before and after it, for the queries of each row.
+INLINE void sum_queries(const attention *at, int kind, int32_t rows, int32_t query) {
+    int32_t last = query + rows - 1, joint = 0, joint_end = INT32_MAX;
+    int32_t base = at->first_span * MR_SPAN;
+    for (int32_t i = query; i <= last; i++) {
+        int32_t from = visible_from(at, i) - base, to = position_of(at, i) + 1 - base;
+        if ((from + MR_SPAN - 1) / MR_SPAN > joint) joint = (from + MR_SPAN - 1) / MR_SPAN;
+        if (to / MR_SPAN < joint_end) joint_end = to / MR_SPAN;
+    }
+    bool one_row = position_of(at, query) == position_of(at, last);
+    if (one_row || joint >= joint_end) joint = joint_end = INT32_MAX;
+    for (int32_t i = query, next; i <= last; i = next) {
+        for (next = i + 1; next <= last && position_of(at, next) == position_of(at, i);) next++;
+        int32_t end = end_seen(at, i);
+        add_spans_to_queries(at, kind, next - i, i, first_seen(at, i), joint < end ? joint : end);
+    }
+    if (joint == joint_end) return;
+    add_spans_to_queries(at, kind, rows, query, joint, joint_end);
+    for (int32_t i = query, next; i <= last; i = next) {
+        for (next = i + 1; next <= last && position_of(at, next) == position_of(at, i);) next++;
+        add_spans_to_queries(at, kind, next - i, i, joint_end, end_seen(at, i));
+    }
+}
+
+static void write_outputs(const attention *at) {
+    const mr_attention_tile *tile = at->tile;
+    for (int32_t i = 0; i < at->queries; i++) {
+        const float *sums = at->sums + (size_t)i * MR_MAX_HEAD_WIDTH;
+        float *output = tile->outputs + i / tile->group * tile->output_stride +
+                        i % tile->group * tile->head_width;
+        vf share = v_set(1 / at->totals[i]);
+        int32_t d = 0;
+        for (; d + LANES <= tile->head_width; d += LANES) v_store(output + d, v_mul(v_load(sums + d), share));
+        int32_t left = tile->head_width - d;
+        if (left > 0) v_store_first(output + d, v_mul(v_load_first(sums + d, left), share), left);
+    }
+}
+
+INLINE void attend(const mr_attention_tile *tile, int kind) {
+    attention at = {.tile = tile, .queries = tile->rows * tile->group};
+    at.first_span = visible_from(&at, 0) / MR_SPAN;
+    at.span_count = (tile->position + tile->rows - 1) / MR_SPAN + 1 - at.first_span;
+    at.scores_stride = mr_scores_stride(at.span_count * MR_SPAN);
+    at.scores = (float *)tile->scratch;
+    at.rounded = tile->scratch + (size_t)MR_TILE_QUERIES * (size_t)at.scores_stride * 4;
+    at.sums = (float *)(at.rounded + (size_t)MR_TILE_QUERIES * MR_MAX_HEAD_WIDTH * 4);
+    load_queries(&at, kind);
+    for (int32_t i = 0; i < at.queries; i += 6) {
+        int32_t rows = at.queries - i < 6 ? at.queries - i : 6;
+#define RUN(n) score_queries(&at, kind, n, i)
+        MR_CONSTANT_ROWS_6(rows, RUN)
+#undef RUN
+    }
+    for (int32_t i = 0; i < at.queries; i++) {
+        weigh(&at, kind, i);
+        memset(at.sums + (size_t)i * MR_MAX_HEAD_WIDTH, 0, (size_t)mr_padded_width(tile->head_width) * 4);
+    }
+    for (int32_t i = 0; i < at.queries; i += 6) {
+        sum_queries(&at, kind, at.queries - i < 6 ? at.queries - i : 6, i);
+    }
+    write_outputs(&at);
+}

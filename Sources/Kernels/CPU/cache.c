@@ -1,0 +1,108 @@
+// Writing the KV cache: rotation of queries and keys, then keys and values into their slots. Layout: cache.h.
+#include "cache.h"
+#include <math.h>
+#include <string.h>
+
+size_t mr_cache_block_bytes(const mr_engine *engine, const mr_cache *shape) {
+    return mr_span_bytes(engine->bf16, shape) * (size_t)(shape->block_size / MR_SPAN) * (size_t)shape->layers;
+}
+
+// Keys are scattered as 32-bit words (a pair of dimensions, or one float32), one to each vector of a span.
+static void scatter_words(uint32_t *target, const void *source, int32_t count) {
+    const uint32_t *words = source;
+    for (int32_t i = 0; i < count; i++) target[(size_t)i * MR_SPAN] = words[i];
+}
+
+void mr_store_head(
+    const mr_engine *engine, int32_t width, char *head, int32_t at, const float *key, const float *value) {
+    int32_t padded = mr_padded_width(width);
+    char *values = head + mr_span_half_bytes(engine->bf16, width);
+    if (!engine->bf16) {
+        scatter_words((uint32_t *)head + at, key, width);
+        for (int32_t d = 0; d < width; d += MR_SLAB) {
+            size_t count = (size_t)(width - d < MR_SLAB ? width - d : MR_SLAB);
+            memcpy((float *)values + mr_value_word(padded, MR_SPAN, at, d), value + d, count * 4);
+        }
+        return;
+    }
+    uint16_t rounded[MR_MAX_HEAD_WIDTH + 1];
+    engine->kernels.to_bf16(key, width, rounded);
+    scatter_words((uint32_t *)head + at, rounded, (width + 1) / 2);
+    engine->kernels.to_bf16(value, width, rounded);
+    for (int32_t d = 0; d < width; d += MR_SLAB) {
+        int32_t count = width - d < MR_SLAB ? width - d : MR_SLAB;
+        uint16_t *target = (uint16_t *)values + 2 * mr_value_word(padded, MR_SPAN / 2, at / 2, d) + at % 2;
+        for (int32_t i = 0; i < count; i++) target[2 * i] = rounded[d + i];
+    }
+}
+
+void mr_poison_blocks(const mr_engine *engine, const mr_cache *cache, int32_t first, int32_t count) {
+    float nan[MR_MAX_HEAD_WIDTH];
+    for (int32_t d = 0; d < MR_MAX_HEAD_WIDTH; d++) nan[d] = NAN;
+    size_t head_bytes = 2 * mr_span_half_bytes(engine->bf16, cache->head_width);
+    size_t per_block = (size_t)(cache->block_size / MR_SPAN) * (size_t)cache->kv_heads;
+    for (int32_t layer = 0; layer < cache->layers; layer++) {
+        char *blocks = (char *)cache->data +
+                       (size_t)layer * mr_layer_spans(cache) * mr_span_bytes(engine->bf16, cache);
+        for (size_t head = (size_t)first * per_block; head < (size_t)(first + count) * per_block; head++) {
+            for (int32_t at = 0; at < MR_SPAN; at++) {
+                mr_store_head(engine, cache->head_width, blocks + head * head_bytes, at, nan, nan);
+            }
+        }
+    }
+}
+
+typedef struct {
+    const mr_engine *engine;
+    mr_rows x;
+    int32_t heads; // of queries
+    const mr_rotation *rotation;
+    const mr_cache *cache;
+    int32_t layer;
+} store_job;
+
+static void rotate_and_store_rows(void *context, int32_t begin, int32_t end, int32_t thread) {
+    (void)thread;
+    const store_job *job = context;
+    const mr_engine *engine = job->engine;
+    const mr_cache *cache = job->cache;
+    const mr_rotation *rotation = job->rotation;
+    size_t span_bytes = mr_span_bytes(engine->bf16, cache);
+    size_t head_bytes = 2 * mr_span_half_bytes(engine->bf16, cache->head_width);
+    char *layer = (char *)cache->data + (size_t)job->layer * mr_layer_spans(cache) * span_bytes;
+    int32_t rotated = job->heads + cache->kv_heads;
+    for (int32_t r = begin; r < end; r++) {
+        float *heads = job->x.data + r * job->x.stride;
+        size_t angle = (size_t)engine->batch.positions[r] * (size_t)rotation->pairs;
+        for (int32_t h = 0; h < rotated && rotation->pairs > 0; h++) {
+            engine->kernels.rotate(
+                heads + h * cache->head_width, rotation->cosines + angle, rotation->sines + angle,
+                rotation->pairs);
+        }
+        int32_t slot = engine->batch.slots[r];
+        char *span = layer + (size_t)(slot / MR_SPAN) * span_bytes;
+        const float *key = heads + job->heads * cache->head_width;
+        const float *value = key + cache->kv_heads * cache->head_width;
+        for (int32_t h = 0; h < cache->kv_heads; h++) {
+            mr_store_head(
+                engine, cache->head_width, span + (size_t)h * head_bytes, slot % MR_SPAN, key, value);
+            key += cache->head_width;
+            value += cache->head_width;
+        }
+    }
+}
+
+void mr_rotate_and_store(
+    mr_engine *engine, mr_rows qkv, int32_t query_heads, const mr_rotation *rotation, const mr_cache *cache,
+    int32_t layer) {
+    store_job job = {
+        .engine = engine,
+        .x = qkv,
+        .heads = query_heads,
+        .rotation = rotation,
+        .cache = cache,
+        .layer = layer};
+    int32_t rows = engine->batch.rows;
+    mr_pool_run(
+        engine->pool, rows, rows / (4 * mr_pool_threads(engine->pool)) + 1, rotate_and_store_rows, &job);
+}

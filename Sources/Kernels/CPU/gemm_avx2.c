@@ -1,0 +1,27 @@
+// Matrix tiles by AVX2 FMA: 6 rows x 16 outputs in registers, twice for a panel. bfloat16 weights are widened
+// in registers.
+#include "engine.h"
+#include "x86.h"
+#include <math.h>
+
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target(MR_TARGET_AVX2))), apply_to = function)
+#include "vector_avx2.h"
+#include "functions_body.h"
+enum { MAX_ROWS = 6, MAX_COLUMNS = 2, TILE_COLUMNS = 2 };
+#include "product_body.h"
+#define MATRIX_KIND WIDENED
+#define MR_FLOAT_TILES
+#define MR_CONSTANT_TILE_ROWS MR_CONSTANT_ROWS_6
+#include "gemm_body.h"
+#include "output_body.h"
+#pragma clang attribute pop
+
+void mr_gemm_avx2(mr_kernels *kernels) {
+    kernels->tile_rows = MAX_ROWS;
+    kernels->tile_f32 = tile_f32;
+    kernels->tile_bf16 = tile_bf16;
+    kernels->finish = finish;
+    kernels->gate = gate;
+}
+#endif

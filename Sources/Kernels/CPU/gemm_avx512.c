@@ -1,0 +1,26 @@
+// Matrix tiles by AVX-512 FMA: 12 rows x 32 outputs in registers. bfloat16 weights are widened in registers.
+#include "engine.h"
+#include "x86.h"
+#include <math.h>
+
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target(MR_TARGET_AVX512))), apply_to = function)
+#include "vector_avx512.h"
+#include "functions_body.h"
+enum { MAX_ROWS = 12, MAX_COLUMNS = 2, TILE_COLUMNS = 2 };
+#include "product_body.h"
+#define MATRIX_KIND WIDENED
+#define MR_FLOAT_TILES
+#define MR_CONSTANT_TILE_ROWS MR_CONSTANT_ROWS_12
+#include "gemm_body.h"
+#include "output_body.h"
+#pragma clang attribute pop
+
+void mr_gemm_avx512(mr_kernels *kernels) {
+    kernels->tile_rows = MAX_ROWS;
+    kernels->tile_f32 = tile_f32;
+    kernels->tile_bf16 = tile_bf16;
+    kernels->finish = finish;
+    kernels->gate = gate;
+}
+#endif

@@ -1,0 +1,31 @@
+import Foundation
+import JobQueue
+import Logging
+import Submitter
+import Worker
+
+/// The worker's side of `millrace run`: a model on this machine's CPU, working on one batch until it is over or a
+/// signal says stop.
+struct LocalWork: Sendable {
+    let model: LocalModel
+    let settings: LocalModel.Settings
+    let inbox = NativeWorker.Inbox()
+    /// Called with the engine once the model is loaded.
+    let onStart: @Sendable (Engine) -> Void
+
+    func run(_ queue: any JobQueue, _ batch: BatchID) async throws -> RunSession.WorkEnd {
+        let (engine, intake) = try await model.start(settings, onEvent: inbox.receive)
+        onStart(engine)
+        var log = Logger(label: "worker")
+        log.logLevel = .warning
+        let worker = NativeWorker(
+            inbox: inbox, queue: queue, engine: engine, intake: intake, backend: "cpu",
+            now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }, log: log)
+        let end = try await worker.run(.batch(batch))
+        engine.stop()
+        switch end {
+        case .reachedGoal: return .finished
+        case .stopped: return .stopped
+        }
+    }
+}

@@ -1,0 +1,60 @@
+import Foundation
+import Kernels
+import Models
+
+/// A checkpoint with its tokenizer and chat template, ready to be put on this machine's CPU.
+package struct LocalModel: Sendable {
+    package struct Settings: Sendable {
+        /// nil: bfloat16 where the CPU multiplies it, float32 elsewhere.
+        package var computeType: ComputeType?
+        /// nil: one for each CPU.
+        package var threads: Int?
+        /// Of the KV cache.
+        package var cacheBytes = 1 << 30
+        /// Sequences that run at once.
+        package var maxSequences = 128
+        /// Rows in one step.
+        package var maxBatchedTokens = 512
+        /// Caps sequences below what the model was made for.
+        package var maxContext: Int?
+
+        package init() {}
+    }
+
+    package let checkpoint: Checkpoint
+    package let tokenizer: any Tokenizer
+    package let chat: (any ChatRenderer)?
+    /// What responses call it when the request did not.
+    package let name: String
+
+    /// - Throws: `ModelError`, `TokenizerError`, `ChatTemplateSourceError` or `TemplateError`, each saying what is
+    ///   wrong.
+    package init(path: String, name: String? = nil) throws {
+        checkpoint = try Checkpoint(path: path)
+        tokenizer = try TokenizerLoader.make(checkpoint.tokenizer)
+        chat = try CheckpointChat(checkpoint.tokenizer, now: CalendarTime(Date()))
+        self.name = name ?? checkpoint.name
+    }
+
+    /// Loads the weights and starts an engine on them.
+    /// - Returns: the engine, what requests need to know of the model, and the device's name for outcomes.
+    package func start(
+        _ settings: Settings, onEvent: @escaping @Sendable (EngineEvent) -> Void
+    ) async throws -> (engine: Engine, intake: Intake) {
+        let engine = Engine()
+        let checkpoint = checkpoint
+        let shape = try await engine.start(
+            Engine.Settings(maxSequences: settings.maxSequences), tokenizer: tokenizer,
+            load: {
+                let device = try CPUDevice(computeType: settings.computeType, threads: settings.threads)
+                return try ModelLoader.load(
+                    checkpoint, on: device, budget: .bytes(settings.cacheBytes),
+                    maxRows: settings.maxBatchedTokens, contextLimit: settings.maxContext
+                ).runner
+            }, onEvent: onEvent)
+        let served = ServedModel(
+            name: name, tokenizer: tokenizer, chat: chat, contextLength: shape.contextLength,
+            vocabulary: shape.vocabulary)
+        return (engine, Intake(model: served))
+    }
+}
