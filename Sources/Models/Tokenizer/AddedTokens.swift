@@ -86,15 +86,16 @@ struct AddedTokens: Sendable {
                 while start > end, let scalar = text[end..<start].lastScalar, scalar.properties.isWhitespace {
                     start -= UTF8.width(scalar)
                 }
+                start = max(start, end)
             }
             if token.stripsRight {
                 while let scalar = text[stop...].firstScalar, scalar.properties.isWhitespace {
                     stop += UTF8.width(scalar)
                 }
             }
-            // A token within white space that the one before has taken stays a token, without text of its own.
             if end < start { parts.append(.text(end..<start)) }
-            parts.append(.token(token.id))
+            // Nothing is left of a token within white space that the one before it has taken.
+            if start < stop { parts.append(.token(token.id)) }
             end = stop
         }
         if end < text.count { parts.append(.text(end..<text.count)) }

@@ -38,7 +38,13 @@ struct BytePairModel: Sendable {
         self.unknown = unknown
         self.ignoresMerges = ignoresMerges
         self.leftovers = leftovers
-        if case .characters = alphabet { boundaries = WordBoundaries(table) } else { boundaries = nil }
+        boundaries = Self.keepsCharacters(alphabet, unknown) ? WordBoundaries(table) : nil
+    }
+
+    /// Whether words are of characters each of which has a symbol, so that only neighbours in the text can merge.
+    private static func keepsCharacters(_ alphabet: Alphabet, _ unknown: UnknownRule) -> Bool {
+        guard case .characters(let bytes) = alphabet else { return false }
+        return unknown != .dropped || bytes?.allSatisfy { $0 >= 0 } == true
     }
 
     /// Appends the ids of the piece `text[range]`, which no merge reaches out of.

@@ -59,7 +59,9 @@ struct DecoderRun: Sendable {
                 }
             case .wordSuffix(let suffix):
                 pass(TextPattern.literal(suffix).replace(in: held, with: []), stage: stage + 1, to: &output)
-            case .metaspace, .byteLevel, .fuse, .separate:
+            case .byteLevel:
+                pass(ByteAlphabet.decode(held) ?? held, stage: stage + 1, to: &output)
+            case .metaspace, .fuse, .separate:
                 pass(held, stage: stage + 1, to: &output)
             }
         }
@@ -90,11 +92,15 @@ struct DecoderRun: Sendable {
             }
         case .metaspace(let mark, let dropsFirst):
             let content: [UInt8] = seen == 0 && dropsFirst ? [] : [0x20]
-            pass(TextPattern.literal(mark).replace(in: token, with: content), stage: stage + 1, to: &output)
+            let pattern = TextPattern.literal(mark)
+            if states[stage].isFused { return passReplaced(token, pattern, content, stage, to: &output) }
+            pass(pattern.replace(in: token, with: content), stage: stage + 1, to: &output)
         case .byteLevel(let fromAlphabet):
+            if fromAlphabet && states[stage].isFused { return hold(token, stage) }
             let bytes = fromAlphabet ? ByteAlphabet.decode(token) ?? token : token
             pass(bytes, stage: stage + 1, to: &output)
         case .wordSuffix(let suffix):
+            if states[stage].isFused { return passReplaced(token, .literal(suffix), [], stage, to: &output) }
             let held = states[stage].held
             let hasHeld = states[stage].hasHeld
             states[stage].held = token

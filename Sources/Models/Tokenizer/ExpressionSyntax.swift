@@ -30,10 +30,12 @@ struct ExpressionSyntax {
     private static let spaces =
         #"\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"#
     private static let hexDigits = "0-9A-Fa-f"
-    /// Alphabetic characters, marks, decimal digits and connectors, and the few superscripts that Oniguruma adds.
+    /// Alphabetic characters, marks, decimal digits and connectors: `\w` in a class.
     private static let wordCharacters =
         categories(["L", "M", "Nd", "Nl", "Pc"])
-        + #"\x{b2}\x{b3}\x{b9}\x{bc}-\x{be}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}"#
+        + #"\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}"#
+    /// Outside a class, Oniguruma's `\w` and `\b` have Latin-1's superscripts and fractions besides.
+    private static let loneWordCharacters = wordCharacters + #"\x{b2}\x{b3}\x{b9}\x{bc}-\x{be}"#
 
     /// Long names of general categories; PCRE2 knows only the short ones.
     private static let shortNames = [
@@ -78,10 +80,11 @@ struct ExpressionSyntax {
     }
 
     /// The set that `\` and `letter` stand for, if they do.
-    private mutating func namedSet(_ letter: Unicode.Scalar) throws(TokenizerError) -> NamedSet? {
+    private mutating func namedSet(_ letter: Unicode.Scalar, inClass: Bool) throws(TokenizerError) -> NamedSet? {
         switch letter {
         case "s", "S": return NamedSet(items: Self.spaces, negated: letter == "S")
-        case "w", "W": return NamedSet(items: Self.wordCharacters, negated: letter == "W")
+        case "w", "W":
+            return NamedSet(items: inClass ? Self.wordCharacters : Self.loneWordCharacters, negated: letter == "W")
         case "d", "D": return NamedSet(items: Self.categories(["Nd"]), negated: letter == "D")
         case "h", "H": return NamedSet(items: Self.hexDigits, negated: letter == "H")
         case "p", "P":
@@ -95,10 +98,29 @@ struct ExpressionSyntax {
                 negated.toggle()
             }
             guard !name.isEmpty, name.utf8.allSatisfy({ Self.isNameByte($0) }) else { throw refuse("\\p{\(name)}") }
-            let plain = name.filter { $0.isLetter }.lowercased()
-            return NamedSet(items: Self.categories([Self.shortNames[plain] ?? name]), negated: negated)
+            return Self.property(name, negated: negated)
         default: return nil
         }
+    }
+
+    /// Names of sets that are neither categories nor scripts.
+    private static let otherProperties: Set = [
+        "any", "alphabetic", "uppercase", "lowercase", "whitespace", "emoji", "extendedpictographic", "idstart",
+        "idcontinue", "xidstart", "xidcontinue", "dash", "hexdigit", "ideographic", "math", "diacritic", "asciihexdigit",
+    ]
+
+    private static func property(_ name: String, negated: Bool) -> NamedSet {
+        let plain = name.filter { $0.isLetter }.lowercased()
+        let short = shortNames[plain] ?? name
+        if short == "C" || short == "c" {
+            // What is not assigned is all the rest, which additions make smaller.
+            return NamedSet(items: categories(["L", "M", "N", "P", "S", "Z"]), negated: !negated)
+        }
+        if short.count <= 2 || otherProperties.contains(plain) {
+            return NamedSet(items: categories([short]), negated: negated)
+        }
+        // PCRE2 takes a script's bare name for all characters that are used with it.
+        return NamedSet(items: "\\p{sc:\(name)}" + UnicodeAdditions.classItems(ofScript: plain), negated: negated)
     }
 
     private static func isNameByte(_ byte: UInt8) -> Bool {
@@ -133,7 +155,7 @@ struct ExpressionSyntax {
 
     private mutating func translateEscape() throws(TokenizerError) {
         guard let letter = take() else { throw .invalid(place, "the expression \(source) ends with a backslash") }
-        if let set = try namedSet(letter) {
+        if let set = try namedSet(letter, inClass: false) {
             output += set.negated ? "[^\(set.items)]" : "[\(set.items)]"
             return
         }
@@ -141,7 +163,7 @@ struct ExpressionSyntax {
             output += character
             return
         }
-        let word = Self.wordCharacters
+        let word = Self.loneWordCharacters
         switch letter {
         case "b": output += "(?:(?<=[\(word)])(?![\(word)])|(?<![\(word)])(?=[\(word)]))"
         case "B": output += "(?:(?<=[\(word)])(?=[\(word)])|(?<![\(word)])(?![\(word)]))"
@@ -201,7 +223,7 @@ struct ExpressionSyntax {
             switch scalar {
             case "\\":
                 guard let letter = take() else { throw .invalid(place, "the expression \(source) ends with a backslash") }
-                if let set = try namedSet(letter) {
+                if let set = try namedSet(letter, inClass: true) {
                     if set.negated { complements.append(set.items) } else { items += set.items }
                 } else if letter == "b" {
                     items += "\\x{8}"
@@ -223,8 +245,9 @@ struct ExpressionSyntax {
         if complements.isEmpty {
             output += (negated ? "[^" : "[") + items + "]"
         } else if negated {
-            if !items.isEmpty { output += "(?![\(items)])" }
-            output += complements.dropLast().map { "(?=[\($0)])" }.joined() + "[\(complements[complements.count - 1])]"
+            let absent = items.isEmpty ? "" : "(?![\(items)])"
+            let present = complements.dropLast().map { "(?=[\($0)])" }.joined()
+            output += "(?:" + absent + present + "[\(complements[complements.count - 1])])"
         } else {
             let choices = (items.isEmpty ? [] : ["[\(items)]"]) + complements.map { "[^\($0)]" }
             output += "(?:" + choices.joined(separator: "|") + ")"

@@ -5,15 +5,17 @@ enum GGUFModelBuilder {
     ) throws(TokenizerError) -> (model: GGUFTokenizer.Model, decoder: TokenDecoder) {
         var table = TokenTable(capacity: vocabulary.tokens.count)
         var overrides: [Int32: [UInt8]] = [:]
+        var bytes: [UInt8] = []
         for (id, token) in vocabulary.tokens.enumerated() {
-            let bytes = ByteAlphabet.decode(token)
-            if let other = table.append(bytes ?? token, searchable: bytes != nil) {
+            bytes.removeAll(keepingCapacity: true)
+            let isSpelled = ByteAlphabet.decode(token, to: &bytes)
+            if let other = isSpelled ? table.append(bytes) : table.append(token, searchable: false) {
                 throw duplicate(token, Int(other), id)
             }
             // Special and user-defined tokens are spelled in plain text.
             let kind = vocabulary.kinds[id]
             let isPlain = kind == .control || kind == .userDefined || kind == .unknown
-            if isPlain, let bytes, bytes != token { overrides[Int32(id)] = token }
+            if isPlain && isSpelled && bytes != token { overrides[Int32(id)] = token }
         }
         let merges = try Merges(vocabulary, table)
         var split: [PreTokenizer] = []
@@ -47,21 +49,27 @@ enum GGUFModelBuilder {
             guard let lines = vocabulary.metadata.strings(key) else { throw .invalid(key, "it is not an array of strings") }
             self.tokens = tokens
             table = MergeTable(capacity: lines.count)
-            for byte in 0..<256 { byteSymbols.append(symbol([UInt8(byte)])) }
+            for byte in 0..<256 { byteSymbols.append(symbol([UInt8(byte)], 0..<1)) }
+            var both: [UInt8] = []
             for (rank, line) in lines.enumerated() {
                 guard let space = line.dropFirst().firstIndex(of: 0x20), space + 1 < line.count else {
                     throw .invalid(key, "element \(rank) is not two tokens with a space between them")
                 }
-                guard let left = ByteAlphabet.decode(line[..<space]), let right = ByteAlphabet.decode(line[(space + 1)...])
-                else { continue }  // Not of the alphabet, so no text contains it.
+                both.removeAll(keepingCapacity: true)
+                // What is not of the alphabet, no text contains.
+                guard ByteAlphabet.decode(line[..<space], to: &both) else { continue }
+                let middle = both.count
+                guard ByteAlphabet.decode(line[(space + 1)...], to: &both) else { continue }
                 table.insert(
-                    left: symbol(left), right: symbol(right), rank: UInt32(rank), result: symbol(left + right),
-                    overwrites: false)
+                    left: symbol(both, 0..<middle), right: symbol(both, middle..<both.count), rank: UInt32(rank),
+                    result: symbol(both, 0..<both.count), overwrites: false)
             }
         }
 
-        private mutating func symbol(_ bytes: [UInt8]) -> Int32 {
-            if let id = tokens.id(of: bytes) ?? extra[bytes] { return id }
+        private mutating func symbol(_ text: [UInt8], _ range: Range<Int>) -> Int32 {
+            if let id = tokens.id(of: text, range) { return id }
+            let bytes = Array(text[range])
+            if let symbol = extra[bytes] { return symbol }
             let symbol = Int32(tokens.count + leftovers.count)
             extra[bytes] = symbol
             // llama.cpp takes it apart by the bytes of its spelling, of which only ASCII letters are tokens.

@@ -126,38 +126,51 @@ struct HuggingFaceModelReader {
         let lines = try fields.array("merges")
         var merges = MergeTable(capacity: lines.count)
         var rank: UInt32 = 0
-        var left: [UInt8] = []
-        var right: [UInt8] = []
+        var both: [UInt8] = []
         for (i, line) in lines.enumerated() {
-            left.removeAll(keepingCapacity: true)
-            right.removeAll(keepingCapacity: true)
+            both.removeAll(keepingCapacity: true)
+            var middle = 0
+            let isSpelled: Bool
             if let text = line.string {
                 if text.utf8.starts(with: "#version".utf8) { continue }
-                let parts = text.utf8.split(separator: 0x20, omittingEmptySubsequences: false)
-                guard parts.count == 2 else { throw Self.malformed(fields.place, i) }
-                append(parts[0], bytes, to: &left)
-                append(parts[1], bytes, to: &right)
-            } else if let pair = line.array, pair.count == 2, let first = pair[0].string, let second = pair[1].string {
-                append(first.utf8, bytes, to: &left)
-                append(second.utf8, bytes, to: &right)
+                guard let space = text.utf8.firstIndex(of: 0x20) else { throw Self.malformed(fields.place, i) }
+                let rest = text.utf8[text.utf8.index(after: space)...]
+                if rest.contains(0x20) { throw Self.malformed(fields.place, i) }
+                isSpelled = Self.append(text.utf8[..<space], rest, bytes, to: &both, &middle)
+            } else if let pair = line.array, pair.count == 2, let left = pair[0].string, let right = pair[1].string {
+                isSpelled = Self.append(left.utf8, right.utf8, bytes, to: &both, &middle)
             } else {
                 throw Self.malformed(fields.place, i)
             }
-            guard let a = table.id(of: left), let b = table.id(of: right), let both = table.id(of: left + right) else {
-                throw .invalid("\(fields.place).merges[\(i)]", "its tokens or what they make are not in the vocabulary")
-            }
-            merges.insert(left: a, right: b, rank: rank, result: both, overwrites: true)
             rank += 1
+            // What is not of the alphabet of bytes, no text contains.
+            guard isSpelled else { continue }
+            guard let left = table.id(of: both, 0..<middle), let right = table.id(of: both, middle..<both.count),
+                let result = table.id(of: both, 0..<both.count)
+            else { throw .invalid("\(fields.place).merges[\(i)]", "its tokens or what they make are not in the vocabulary") }
+            merges.insert(left: left, right: right, rank: rank, result: result, overwrites: true)
         }
         return merges
     }
 
-    private static func malformed(_ place: String, _ index: Int) -> TokenizerError {
-        .invalid("\(place).merges[\(index)]", "it is neither \"a b\" nor [\"a\", \"b\"]")
+    /// Appends the two tokens of a merge and says where the second begins; false if they are not of the alphabet.
+    private static func append(
+        _ left: some Collection<UInt8>, _ right: some Collection<UInt8>, _ bytes: Bool, to output: inout [UInt8],
+        _ middle: inout Int
+    ) -> Bool {
+        if bytes {
+            guard ByteAlphabet.decode(left, to: &output) else { return false }
+            middle = output.count
+            return ByteAlphabet.decode(right, to: &output)
+        }
+        output += left
+        middle = output.count
+        output += right
+        return true
     }
 
-    private func append(_ text: some Collection<UInt8>, _ bytes: Bool, to output: inout [UInt8]) {
-        if !(bytes && ByteAlphabet.decode(text, to: &output)) { output += text }
+    private static func malformed(_ place: String, _ index: Int) -> TokenizerError {
+        .invalid("\(place).merges[\(index)]", "it is neither \"a b\" nor [\"a\", \"b\"]")
     }
 
     /// `[["token", score], …]`.

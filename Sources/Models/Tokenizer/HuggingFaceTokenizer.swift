@@ -17,6 +17,8 @@ struct HuggingFaceTokenizer: Tokenizer {
     /// Put before and after a text.
     let template: TextTemplate
     let decoder: TokenDecoder
+    /// It matters to a pre-tokenizer whether a piece begins where the text does.
+    private let prefixesFirst: Bool
     private let scratches = TokenizerScratchPool()
 
     init(
@@ -31,6 +33,9 @@ struct HuggingFaceTokenizer: Tokenizer {
         self.model = model
         self.template = template
         self.decoder = decoder
+        prefixesFirst = preTokenizers.contains {
+            if case .prefix(_, firstOnly: true) = $0 { true } else { false }
+        }
     }
 
     func encode(_ text: String, parseSpecial: Bool, addSpecial: Bool) -> [Int32] {
@@ -43,8 +48,11 @@ struct HuggingFaceTokenizer: Tokenizer {
                 case .token(let id): output.append(id)
                 case .text(let range):
                     var segment = range.count == bytes.count ? bytes : Array(bytes[range])
-                    for step in normalizers { segment = step.apply(to: segment, scratch.matcher) }
-                    let isFirst = range.lowerBound == 0
+                    var isFirst = range.lowerBound == 0
+                    for step in normalizers {
+                        if isFirst && prefixesFirst { isFirst = !step.dropsBeginning(of: segment, scratch.matcher) }
+                        segment = step.apply(to: segment, scratch.matcher)
+                    }
                     encode(segment, isFirst, parseSpecial, to: &output, &scratch)
                 }
             }

@@ -43,6 +43,21 @@ enum Normalizer: Sendable {
         }
     }
 
+    /// Whether what becomes of `text` begins with something else than its first character or what that became.
+    func dropsBeginning(of text: [UInt8], _ matcher: ExpressionMatcher) -> Bool {
+        switch self {
+        case .strip(let left, _): left && Self.strip(text, left: true, right: false).count < text.count
+        case .replace(let pattern, let content):
+            pattern.matches(in: text, 0..<text.count, with: matcher).first.map { match in
+                // What replaces several characters belongs to the last of them.
+                match.lowerBound == 0 && !match.isEmpty
+                    && (content.isEmpty || match.count > UTF8Character.length(lead: text[0]))
+            } ?? false
+        case .stripAccents: String(decoding: text, as: UTF8.self).unicodeScalars.first.map(Self.isMark) ?? false
+        case .unicode, .lowercase, .prepend, .byteLevel: false
+        }
+    }
+
     /// - Parameter text: UTF-8.
     func apply(to text: [UInt8], _ matcher: ExpressionMatcher) -> [UInt8] {
         switch self {
@@ -56,23 +71,32 @@ enum Normalizer: Sendable {
         }
     }
 
+    /// Normalizes every run of characters beyond ASCII, with the one before it, which the first may compose with.
+    /// ASCII characters neither change nor join what is before them.
     private static func normalize(_ text: [UInt8], _ form: UnicodeForm) -> [UInt8] {
         // Nothing below U+0300 composes; nothing below U+00C0 decomposes, compatibly below U+00A0.
-        let quick: UInt8 = form == .nfc ? 0xCC : form == .nfd ? 0xC3 : 0xC2
-        if text.allSatisfy({ $0 < quick }) { return text }
-        let string = String(decoding: text, as: UTF8.self)
+        let firstAffected: UInt8 = form == .nfc ? 0xCC : form == .nfd ? 0xC3 : 0xC2
+        var result: [UInt8] = []
+        var done = 0
+        while let affected = text[done...].firstIndex(where: { $0 >= firstAffected }) {
+            let start = text[done..<affected].lastIndex { $0 < 0x80 } ?? done
+            let end = text[affected...].firstIndex { $0 < 0x80 } ?? text.endIndex
+            result += text[done..<start]
+            result += normalize(String(decoding: text[start..<end], as: UTF8.self), form).utf8
+            done = end
+        }
+        return done == 0 ? text : result + text[done...]
+    }
+
+    private static func normalize(_ text: String, _ form: UnicodeForm) -> String {
         // Foundation does not reorder the marks that one decomposition yields among those around it; a second pass does.
         switch form {
-        case .nfc:
-            let decomposed = string.decomposedStringWithCanonicalMapping.decomposedStringWithCanonicalMapping
-            return Array(decomposed.precomposedStringWithCanonicalMapping.utf8)
-        case .nfd:
-            return Array(string.decomposedStringWithCanonicalMapping.decomposedStringWithCanonicalMapping.utf8)
-        case .nfkc:
-            let decomposed = string.decomposedStringWithCompatibilityMapping.decomposedStringWithCompatibilityMapping
-            return Array(decomposed.precomposedStringWithCanonicalMapping.utf8)
-        case .nfkd:
-            return Array(string.decomposedStringWithCompatibilityMapping.decomposedStringWithCompatibilityMapping.utf8)
+        case .nfc, .nfd:
+            let decomposed = text.decomposedStringWithCanonicalMapping.decomposedStringWithCanonicalMapping
+            return form == .nfd ? decomposed : decomposed.precomposedStringWithCanonicalMapping
+        case .nfkc, .nfkd:
+            let decomposed = text.decomposedStringWithCompatibilityMapping.decomposedStringWithCompatibilityMapping
+            return form == .nfkd ? decomposed : decomposed.precomposedStringWithCanonicalMapping
         }
     }
 

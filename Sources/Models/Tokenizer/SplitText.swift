@@ -3,8 +3,8 @@ struct SplitText {
     private(set) var text: [UInt8]
     /// In order and apart; never empty ones.
     private(set) var pieces: [Range<Int>]
-    /// The text begins where the whole text begins.
-    private let isFirst: Bool
+    /// The first piece begins where the whole text begins.
+    private var isFirst: Bool
 
     init(_ text: [UInt8], isFirst: Bool) {
         self.text = text
@@ -19,7 +19,7 @@ struct SplitText {
             rewrite { pattern.replace(in: Array($0), with: content, matcher: matcher) }
         case .byteLevel: rewrite { ByteAlphabet.encode($0) }
         case .prefix(let mark, let firstOnly):
-            let first = isFirst && pieces.first?.lowerBound == 0 ? 0 : -1
+            let first = isFirst ? 0 : -1
             rewrite { piece, index in
                 piece.starts(with: mark) || firstOnly && index != first ? Array(piece) : mark + piece
             }
@@ -54,6 +54,7 @@ struct SplitText {
                 Self.append(spans(pattern, piece, inverted, matcher), behavior, to: &result)
             }
         }
+        if result.first?.lowerBound != pieces.first?.lowerBound { isFirst = false }
         pieces = result
     }
 

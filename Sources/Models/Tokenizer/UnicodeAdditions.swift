@@ -7,11 +7,22 @@ enum UnicodeAdditions {
     /// Ranges in PCRE2's notation for the inside of a class; empty for categories that got nothing.
     /// - Parameter category: a general category, `L` or `Lo`.
     static func classItems(of category: String) -> String {
-        let members = byCategory.filter { $0.category.hasPrefix(category) }
-        return members.flatMap { $0.ranges.split(separator: " ") }.map { range in
+        items(byCategory.filter { $0.category.hasPrefix(category) }.map(\.ranges).joined(separator: " "))
+    }
+
+    /// The same for a script, by its name in lower case. Only those that expressions of tokenizers ask for.
+    static func classItems(ofScript name: String) -> String { items(byScript[name] ?? "") }
+
+    private static func items(_ ranges: String) -> String {
+        ranges.split(separator: " ").map { range in
             range.split(separator: "-").map { "\\x{\($0)}" }.joined(separator: "-")
         }.joined()
     }
+
+    private static let byScript = [
+        "han": "2B739 2EBF0-2EE5D 31350-323AF", "hiragana": "1B132", "katakana": "1B155", "latin": "A7CB-A7CD A7DA-A7DC 1DF25-1DF2A",
+        "cyrillic": "1C89-1C8A 1E030-1E06D 1E08F", "arabic": "897 10EC2-10EC4 10EFC-10EFF", "devanagari": "11B00-11B09",
+    ]
 
     private static let byCategory: [(category: String, ranges: String)] = [
         ("Lu", "1C89 A7CB-A7CC A7DA A7DC 10D50-10D65"),
@@ -35,6 +46,7 @@ enum UnicodeAdditions {
         ("Mc", "CF3 113B8-113BA 113C2 113C5 113C7-113CA 113CC-113CD 113CF 11F03 11F34-11F35 11F3E-11F3F 11F41 1612A-1612C"),
         ("Nd", "10D40-10D49 116D0-116E3 11BF0-11BF9 11F50-11F59 16130-16139 16D70-16D79 1CCF0-1CCF9 1E4F0-1E4F9 1E5F1-1E5FA"),
         ("No", "1D2C0-1D2D3"),
+        ("Cf", "13439-1343F"),
         ("Pd", "10D6E"),
         ("Po", "1B4E-1B4F 1B7F 113D4-113D5 113D7-113D8 11B00-11B09 11BE1 11F43-11F4F 16D6D-16D6F 1E5FF"),
         ("Sm", "10D8E-10D8F"),
