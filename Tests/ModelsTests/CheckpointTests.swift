@@ -98,13 +98,16 @@ import Testing
     // MARK: Forms of the same weights
 
     /// Weights stored in bfloat16 compute what the same values in float32 do, to the bit.
-    @Test(arguments: Fixtures.tinyNames.filter { $0 != "mixtral-a" })
+    @Test(arguments: Fixtures.tinyNames)
     func bfloat16FoldersLoad(_ name: String) throws {
         var short = SafetensorsBuilder()
         var long = SafetensorsBuilder()
-        let source = try SafetensorsFile(path: Fixtures.tiny(name) + "/model.safetensors")
-        for tensor in source.tensors {
-            let bits = tensor.type.dequantize(tensor.bytes, count: tensor.rows * tensor.columns).map {
+        for tensor in try Fixtures.weights(name).entries {
+            let type: TensorType = tensor.dtype == "F16" ? .f16 : .f32
+            let values = tensor.bytes.withUnsafeBytes {
+                type.dequantize($0, count: tensor.bytes.count / type.blockBytes)
+            }
+            let bits = values.map {
                 UInt16(truncatingIfNeeded: ($0.bitPattern &+ 0x7FFF &+ ($0.bitPattern >> 16 & 1)) >> 16)
             }
             short.add(tensor.name, "BF16", tensor.shape, bits.flatMap { GGUFBuilder.bytes($0) })
@@ -115,6 +118,22 @@ import Testing
         let logits = try Fixtures.lastLogits(Fixtures.model(config, short).path, ids)
         #expect(try logits == Fixtures.lastLogits(Fixtures.model(config, long).path, ids))
         #expect(try zip(logits, Fixtures.lastLogits(Fixtures.tiny(name), ids)).contains { $0 != $1 })
+    }
+
+    /// Weights of random bits (infinities and NaN among them) compute nonsense, but they compute.
+    @Test(arguments: Fixtures.tinyNames)
+    func damagedWeightsDoNotCrash(_ name: String) throws {
+        var weights = try Fixtures.weights(name)
+        var state: UInt64 = 7
+        for index in weights.entries.indices {
+            weights.entries[index].bytes = weights.entries[index].bytes.map { _ in
+                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                return UInt8(truncatingIfNeeded: state >> 56)
+            }
+        }
+        let config = try Fixtures.config(name)
+        let logits = try Fixtures.lastLogits(Fixtures.model(config, weights).path, Fixtures.prompt(name))
+        #expect(logits.contains { $0.isNaN })
     }
 
     /// A Gemma 3 text model inside a multimodal checkpoint, by the names of both generations of

@@ -19,8 +19,15 @@ enum Fixtures {
         return json.object ?? JSONObject()
     }
 
+    /// The weights of a tiny checkpoint, whole or in shards.
     static func weights(_ name: String) throws -> SafetensorsBuilder {
-        SafetensorsBuilder(try SafetensorsFile(path: tiny(name) + "/model.safetensors"))
+        var builder = SafetensorsBuilder()
+        for file in try FileManager.default.contentsOfDirectory(atPath: tiny(name)).sorted()
+        where file.hasSuffix(".safetensors") {
+            let path = tiny(name) + "/" + file
+            builder.entries += SafetensorsBuilder(try SafetensorsFile(path: path)).entries
+        }
+        return builder
     }
 
     static func prompt(_ name: String) throws -> [Int32] {
