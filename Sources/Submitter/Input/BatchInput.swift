@@ -77,8 +77,8 @@ package struct BatchInput {
     /// What would otherwise give one puzzling error for each line.
     private static func refuseForeignFormats(_ start: [UInt8], _ name: String) throws(BatchInputError) {
         let known: [(magic: [UInt8], hint: String)] = [
-            ([0x1F, 0x8B], "is gzip-compressed; unpack it, or: zcat \(name) | millrace run - …"),
-            ([0x28, 0xB5, 0x2F, 0xFD], "is zstd-compressed; unpack it, or: zstdcat \(name) | millrace run - …"),
+            ([0x1F, 0x8B], "is gzip-compressed; unpack it, or: zcat \(name) | millrace run -"),
+            ([0x28, 0xB5, 0x2F, 0xFD], "is zstd-compressed; unpack it, or: zstdcat \(name) | millrace run -"),
             (Array("PK\u{3}\u{4}".utf8), "is a zip archive; unpack it first"),
             (Array("PAR1".utf8), "is a Parquet file; export it as JSON lines"),
             ([0xFF, 0xFE], "is UTF-16; save it as UTF-8"), ([0xFE, 0xFF], "is UTF-16; save it as UTF-8"),

@@ -20,7 +20,8 @@ struct LineFault: Error, Equatable {
     static func encoding(at offset: Int) -> LineFault {
         LineFault(
             code: "invalid_utf8",
-            reason: "not UTF-8 at byte \(offset + 1) of the line; save the file as UTF-8", parameter: nil, statusCode: 400)
+            reason: "not UTF-8 at byte \(offset + 1) of the line; save the file as UTF-8", parameter: nil,
+            statusCode: 400)
     }
 
     static func length(_ bytes: Int, limit: Int) -> LineFault {

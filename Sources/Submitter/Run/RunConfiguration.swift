@@ -22,7 +22,8 @@ package struct RunConfiguration: Sendable {
     package init(
         input: String, format: BatchFormat? = nil, places: ResultPlaces, stateFolder: String? = nil,
         order: ResultOrder = .completion, restarts: Bool = false,
-        defaults: RequestDefaults = RequestDefaults(), model: ModelIdentity, lineBytesMax: Int = BatchFile.lineBytesMax, maxAttempts: Int = 100
+        defaults: RequestDefaults = RequestDefaults(), model: ModelIdentity,
+        lineBytesMax: Int = BatchFile.lineBytesMax, maxAttempts: Int = 100
     ) {
         self.input = input
         self.format = format
