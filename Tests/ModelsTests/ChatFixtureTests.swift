@@ -37,19 +37,16 @@ import Testing
         }
     }
 
-    static let fixtures = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .appending(path: "Fixtures")
-
     static func cases() throws -> [Case] {
         let other = ProcessInfo.processInfo.environment["MILLRACE_JINJA_CASES"]
-        let file = other.map { URL(filePath: $0) } ?? fixtures.appending(path: "jinja.jsonl")
+        let file = URL(filePath: other ?? Fixtures.folder + "/jinja.jsonl")
         var parser = JSONParser()
         return try Data(contentsOf: file).split(separator: UInt8(ascii: "\n")).map { line in
             let record = try parser.parse(line)
             let expected: Outcome =
-                if let text = record["rendered"]?.string { .rendered(text) }
-                else if let text = record["error"]?.string { .failed(text) }
-                else { .refusedSource }
+                if let text = record["rendered"]?.string {
+                    .rendered(text)
+                } else if let text = record["error"]?.string { .failed(text) } else { .refusedSource }
             return Case(
                 template: try #require(record["template"]?.string),
                 variables: record["variables"]?.object ?? JSONObject(), expected: expected)

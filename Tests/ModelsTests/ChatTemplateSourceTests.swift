@@ -24,7 +24,9 @@ import Testing
                 "tokenizer.chat_template": .string(Array("plain".utf8)),
                 "tokenizer.chat_template.tool_use": .string(Array("tools".utf8)),
                 "tokenizer.chat_templates": .strings([Array("tool_use".utf8)]),
-                "tokenizer.ggml.tokens": .strings([Array("<unk>".utf8), Array("<s>".utf8), Array("</s>".utf8)]),
+                "tokenizer.ggml.tokens": .strings([
+                    Array("<unk>".utf8), Array("<s>".utf8), Array("</s>".utf8),
+                ]),
                 "tokenizer.ggml.bos_token_id": .int(1), "tokenizer.ggml.eos_token_id": .int(2),
                 "tokenizer.ggml.unknown_token_id": .int(0), "tokenizer.ggml.padding_token_id": .int(99),
             ]))
@@ -43,7 +45,10 @@ import Testing
             {"chat_template": "inside", "bos_token": {"content": "<s>", "lstrip": false}, "eos_token": "</s>",
              "pad_token": null}
             """
-        try withFolder(["tokenizer_config.json": config, "special_tokens_map.json": #"{"pad_token": "<p>", "eos_token": "no"}"#]) {
+        try withFolder([
+            "tokenizer_config.json": config,
+            "special_tokens_map.json": #"{"pad_token": "<p>", "eos_token": "no"}"#,
+        ]) {
             let source = try ChatTemplateSource(folder: $0)
             #expect(source.source() == "inside")
             #expect(source.source(hasTools: true) == "inside")
@@ -54,7 +59,8 @@ import Testing
     }
 
     @Test func namedTemplates() throws {
-        let list = #"{"chat_template": [{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]}"#
+        let list =
+            #"{"chat_template": [{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]}"#
         try withFolder(["tokenizer_config.json": list]) {
             let source = try ChatTemplateSource(folder: $0)
             #expect(source.source() == "d")
@@ -86,7 +92,9 @@ import Testing
     @Test func badFilesAreNamed() throws {
         for bad in ["{", #"{"chat_template": 5}"#, #"{"chat_template": [{"name": "x"}]}"#] {
             try withFolder(["tokenizer_config.json": bad]) { folder in
-                let error = #expect(throws: ChatTemplateSourceError.self) { try ChatTemplateSource(folder: folder) }
+                let error = #expect(throws: ChatTemplateSourceError.self) {
+                    try ChatTemplateSource(folder: folder)
+                }
                 #expect(error?.description.contains("tokenizer_config.json") == true)
             }
         }

@@ -6,23 +6,21 @@ import Testing
 
 /// Vendors' templates as transformers renders them: `chat/renderings.jsonl` of the reference data.
 @Suite struct ChatReferenceTests {
-    static let folder: URL = {
-        let named = ProcessInfo.processInfo.environment["MILLRACE_REFERENCE"].map { URL(filePath: $0) }
-        let checkout = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        return (named ?? checkout.appending(path: "../shared/reference")).appending(path: "chat")
-    }()
-    static let isThere = FileManager.default.fileExists(atPath: folder.appending(path: "renderings.jsonl").path)
+    /// Each with `templates.json`, `renderings.jsonl` and the templates.
+    static let folders = ReferenceFolder.roots.map { $0.appending(path: "chat") }
+        .filter { ReferenceFolder.exists($0.appending(path: "renderings.jsonl")) }
 
-    @Test(.enabled(if: isThere, "no chat/renderings.jsonl in MILLRACE_REFERENCE or ../shared/reference"))
-    func sameAsTransformers() throws {
-        let index = try JSON(parsing: Array(Data(contentsOf: Self.folder.appending(path: "templates.json"))))
+    @Test(
+        .enabled(if: !folders.isEmpty, "no chat/renderings.jsonl in MILLRACE_REFERENCE or ../shared/reference"),
+        arguments: folders)
+    func sameAsTransformers(_ folder: URL) throws {
         var templates: [String: ChatTemplate] = [:]
+        let index = try ReferenceFolder.json(folder.appending(path: "templates.json"))
         for (name, entry) in try #require(index.object).members {
-            let file = Self.folder.appending(path: entry["file"]?.string ?? "\(name).jinja")
+            let file = folder.appending(path: entry["file"]?.string ?? "\(name).jinja")
             templates[name] = try ChatTemplate(source: String(decoding: Data(contentsOf: file), as: UTF8.self))
         }
-        let lines = try Data(contentsOf: Self.folder.appending(path: "renderings.jsonl"))
+        let lines = try Data(contentsOf: folder.appending(path: "renderings.jsonl"))
             .split(separator: UInt8(ascii: "\n"))
         for line in lines { try check(try JSON(parsing: Array(line)), templates) }
         #expect(!lines.isEmpty)

@@ -59,7 +59,8 @@ struct IntegrityCheck {
             query: """
                 SELECT b.id FROM batch AS b
                 LEFT JOIN (SELECT batch, sum(state = 'completed') AS completed,
-                    sum(state = 'failed') AS failed, sum(state = 'cancelled') AS cancelled, sum(state = 'expired') AS expired,
+                    sum(state = 'failed') AS failed, sum(state = 'cancelled') AS cancelled,
+                    sum(state = 'expired') AS expired,
                     sum(prompt_tokens) AS prompt, sum(completion_tokens) AS completion,
                     sum(cached_tokens) AS cached
                   FROM outcome GROUP BY batch) AS o ON o.batch = b.seq

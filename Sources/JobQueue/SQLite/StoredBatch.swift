@@ -136,7 +136,8 @@ extension QueueTransaction {
         try run(
             """
             UPDATE batch SET state = ?, accepted_at = ?, deadline = ?, ended_at = ?, total = ?, queued = ?,
-              leased = ?, completed = ?, failed = ?, cancelled = ?, expired = ?, prompt_tokens = ?, completion_tokens = ?,
+              leased = ?, completed = ?, failed = ?, cancelled = ?, expired = ?, prompt_tokens = ?,
+              completion_tokens = ?,
               cached_tokens = ?
             WHERE seq = ?
             """,

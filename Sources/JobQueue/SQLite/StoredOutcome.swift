@@ -118,7 +118,8 @@ extension QueueTransaction {
     /// Columns of `outcome` and `request` that make a record, in the order `record` reads them.
     static let recordColumns = """
         o.key, o.completion, o.state, o.attempt, o.settled_at, o.prompt_tokens, o.completion_tokens, \
-        o.cached_tokens, o.backend, o.queued_ms, o.prefill_ms, o.decode_ms, o.status_code, o.error, o.body, r.custom_id, r.line
+        o.cached_tokens, o.backend, o.queued_ms, o.prefill_ms, o.decode_ms, o.status_code, o.error, o.body,
+        r.custom_id, r.line
         """
 
     func record(_ row: StoredRow, order: ResultOrder) throws -> ResultRecord {

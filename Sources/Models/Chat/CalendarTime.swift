@@ -29,9 +29,12 @@ package struct CalendarTime: Sendable, Equatable {
             minute: parts.minute ?? 0, second: parts.second ?? 0)
     }
 
-    private static let weekdays = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
+    private static let weekdays = [
+        "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
+    ]
     private static let months = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+        "November",
         "December",
     ]
 
@@ -133,7 +136,9 @@ package struct CalendarTime: Sendable, Equatable {
         }
     }
 
-    private static func padded(_ value: Int, _ width: Int, _ pad: Character, _ flag: Unicode.Scalar?) -> String {
+    private static func padded(_ value: Int, _ width: Int, _ pad: Character, _ flag: Unicode.Scalar?)
+        -> String
+    {
         let digits = String(value)
         let filling: Character = flag == "_" ? " " : flag == "0" ? "0" : pad
         if flag == "-" { return digits }

@@ -2,10 +2,11 @@ import JSON
 
 /// A checkpoint's chat template: turns messages into the text that the model was trained on.
 ///
-/// A small interpreter of Jinja (https://jinja.palletsprojects.com/en/stable/templates/) that renders as the transformers
-/// library does: Jinja's immutable sandbox with `trim_blocks` and `lstrip_blocks`, `break` and `continue`, the
-/// `generation` tag, and the globals and filters that it adds. What it does not cover is an error when the template is
-/// parsed. Templates come with checkpoints, so they are trusted with nothing: `TemplateLimits` bounds all they can cost.
+/// A small interpreter of Jinja (https://jinja.palletsprojects.com/en/stable/templates/) that renders as the
+/// transformers library does: Jinja's immutable sandbox with `trim_blocks` and `lstrip_blocks`, `break` and
+/// `continue`, the `generation` tag, and the globals and filters that it adds. What it does not cover is an
+/// error when the template is parsed. Templates come with checkpoints, so they are trusted with nothing:
+/// `TemplateLimits` bounds all they can cost.
 package struct ChatTemplate: Sendable {
     private let body: [TemplateStatement]
     private let scopes: TemplateScopes
@@ -36,7 +37,9 @@ package struct ChatTemplate: Sendable {
         if let tools { budget.allow(for: tools) }
         budget.allow(for: .object(extra))
         var variables: [TemplateText: TemplateValue] = [:]
-        for function in TemplateFunction.allCases { variables[TemplateText(function.rawValue)] = .function(function) }
+        for function in TemplateFunction.allCases {
+            variables[TemplateText(function.rawValue)] = .function(function)
+        }
         variables["messages"] = try budget.value(.array(messages.map(Self.withReasoningNames)))
         variables["add_generation_prompt"] = .bool(addGenerationPrompt)
         variables["tools"] = try budget.value(tools ?? .null)
@@ -48,8 +51,8 @@ package struct ChatTemplate: Sendable {
         return try interpreter.render(body)
     }
 
-    /// The names under which templates read a message's reasoning. Messages give it under any of them; transformers
-    /// fills in the first, and `thinking` where it is absent.
+    /// The names under which templates read a message's reasoning. Messages give it under any of them;
+    /// transformers fills in the first, and `thinking` where it is absent.
     private static let reasoningNames = ["reasoning_content", "thinking", "reasoning"]
 
     private static func withReasoningNames(_ message: JSON) -> JSON {

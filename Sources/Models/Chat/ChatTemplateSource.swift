@@ -3,17 +3,18 @@ import JSON
 
 /// The chat templates that a checkpoint brings, and the texts of its special tokens.
 ///
-/// Where they are: in GGUF under `tokenizer.chat_template` and, for named ones, `tokenizer.chat_template.NAME`
-/// (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md); in Hugging Face folders in `chat_template.jinja` and
-/// `additional_chat_templates/NAME.jinja`, else in `tokenizer_config.json`, else in `chat_template.json`
+/// Where they are: in GGUF under `tokenizer.chat_template` and, for named ones,
+/// `tokenizer.chat_template.NAME` (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md); in Hugging
+/// Face folders in `chat_template.jinja` and `additional_chat_templates/NAME.jinja`, else in
+/// `tokenizer_config.json`, else in `chat_template.json`
 /// (https://huggingface.co/docs/transformers/chat_templating).
 package struct ChatTemplateSource: Sendable {
     /// By name; the one without a name is "default".
     package private(set) var templates: [(name: String, source: String)] = []
     package private(set) var bosToken: String?
     package private(set) var eosToken: String?
-    /// The other special tokens under the names that templates know them by (`unk_token`, `pad_token` ...); they belong
-    /// into the variables of a rendering.
+    /// The other special tokens under the names that templates know them by (`unk_token`, `pad_token` ...);
+    /// they belong into the variables of a rendering.
     package private(set) var otherTokens = JSONObject()
 
     package static let defaultName = "default"
@@ -22,8 +23,8 @@ package struct ChatTemplateSource: Sendable {
         "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
     ]
 
-    /// The source to parse: the one of that name; without a name, `tool_use` if there are tools and it exists, else the
-    /// default one, else the only one. Nil if the checkpoint has none such.
+    /// The source to parse: the one of that name; without a name, `tool_use` if there are tools and it
+    /// exists, else the default one, else the only one. Nil if the checkpoint has none such.
     package func source(named name: String? = nil, hasTools: Bool = false) -> String? {
         func find(_ name: String) -> String? {
             templates.first { $0.name.utf8.elementsEqual(name.utf8) }?.source
@@ -61,7 +62,8 @@ extension ChatTemplateSource {
         }
         guard let vocabulary = metadata.strings("tokenizer.ggml.tokens") else { return }
         for (name, key) in Self.tokenKeys {
-            guard let id = metadata.int("tokenizer.ggml.\(key)_token_id"), vocabulary.indices.contains(id) else {
+            guard let id = metadata.int("tokenizer.ggml.\(key)_token_id"), vocabulary.indices.contains(id)
+            else {
                 continue
             }
             setToken(name, String(decoding: vocabulary[id], as: UTF8.self))
@@ -79,7 +81,8 @@ extension ChatTemplateSource {
     /// Larger files are no tokenizer configurations.
     private static let maxFileBytes = 1 << 26
 
-    /// - Throws: `ChatTemplateSourceError` naming the file that is there but cannot be read. Absent files are no error.
+    /// - Throws: `ChatTemplateSourceError` naming the file that is there but cannot be read. Absent files are
+    ///   no error.
     package init(folder: URL) throws(ChatTemplateSourceError) {
         if let bytes = try Self.bytes(of: folder.appending(path: "chat_template.jinja")) {
             add(Self.defaultName, String(decoding: bytes, as: UTF8.self))
@@ -102,7 +105,9 @@ extension ChatTemplateSource {
             }
             if !isInFiles, let template = config["chat_template"] { try addTemplates(template, file) }
             for token in Self.tokenNames {
-                if let text = config[token]?.string ?? config[token]?["content"]?.string { setToken(token, text) }
+                if let text = config[token]?.string ?? config[token]?["content"]?.string {
+                    setToken(token, text)
+                }
             }
         }
     }
@@ -129,17 +134,21 @@ extension ChatTemplateSource {
 
     private static func unreadable(_ value: JSON, _ file: URL) -> ChatTemplateSourceError {
         ChatTemplateSourceError(
-            description: "\(file.path): chat_template has \(value.kindName) where a template, or a list of objects with "
+            description:
+                "\(file.path): chat_template has \(value.kindName) where a template, or a list of objects with "
                 + "name and template, is expected")
     }
 
     private static func bytes(of file: URL) throws(ChatTemplateSourceError) -> [UInt8]? {
-        guard let attributes = try? FileManager.default.attributesOfItem(atPath: file.resolvingSymlinksInPath().path)
+        guard
+            let attributes = try? FileManager.default.attributesOfItem(
+                atPath: file.resolvingSymlinksInPath().path)
         else { return nil }
         let size = attributes[.size] as? Int ?? 0
         guard size <= maxFileBytes else {
             throw ChatTemplateSourceError(
-                description: "\(file.path): \(size) bytes, more than \(maxFileBytes), the most for such a file")
+                description:
+                    "\(file.path): \(size) bytes, more than \(maxFileBytes), the most for such a file")
         }
         do {
             return try Array(Data(contentsOf: file))

@@ -29,7 +29,8 @@ extension TemplateInterpreter {
         default: break
         }
         if case .text(let name) = key {
-            return try ownAttribute(name, of: value) ?? .undefined(TemplateUndefined(attribute: name, of: value))
+            return try ownAttribute(name, of: value)
+                ?? .undefined(TemplateUndefined(attribute: name, of: value))
         }
         let repr = try TemplatePrinter.repr(key, budget)
         return .undefined(TemplateUndefined("\(value.ownerName) has no element \(repr)"))
@@ -91,9 +92,11 @@ extension TemplateInterpreter {
             let scalars = text.scalars
             return .text(TemplateText(scalars: range.indices.map { scalars[$0] }, isMarkup: text.isMarkup))
         case .list(let items):
-            return try budget.list(range(items.values.count, start, end, step).indices.map { items.values[$0] })
+            return try budget.list(
+                range(items.values.count, start, end, step).indices.map { items.values[$0] })
         case .tuple(let items):
-            return try budget.tuple(range(items.values.count, start, end, step).indices.map { items.values[$0] })
+            return try budget.tuple(
+                range(items.values.count, start, end, step).indices.map { items.values[$0] })
         case .range(let range):
             let part = try self.range(range.count, start, end, step)
             return .range(try range.slice(part.first, part.last, part.step))
@@ -160,7 +163,8 @@ extension TemplateInterpreter {
             try budget.charge(text.byteCount * 24)
             return TemplateIterator(
                 over: text.string.unicodeScalars.map { .text(TemplateText(scalars: CollectionOfOne($0))) })
-        case .list(let items), .tuple(let items): return TemplateIterator(over: items.values, depth: items.depth)
+        case .list(let items), .tuple(let items):
+            return TemplateIterator(over: items.values, depth: items.depth)
         case .dict(let dict):
             try budget.charge(values: dict.count)
             return TemplateIterator(over: dict.entries.map(\.key), depth: dict.depth)
@@ -186,8 +190,10 @@ extension TemplateInterpreter {
 /// The attributes that Python's objects have.
 enum TemplateAttributes {
     static let ofEveryObject: Set<TemplateText> = [
-        "__class__", "__doc__", "__init__", "__new__", "__dir__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__",
-        "__ge__", "__hash__", "__repr__", "__str__", "__format__", "__getattribute__", "__setattr__", "__delattr__",
+        "__class__", "__doc__", "__init__", "__new__", "__dir__", "__eq__", "__ne__", "__lt__", "__le__",
+        "__gt__",
+        "__ge__", "__hash__", "__repr__", "__str__", "__format__", "__getattribute__", "__setattr__",
+        "__delattr__",
         "__reduce__", "__reduce_ex__", "__sizeof__", "__subclasshook__", "__init_subclass__",
     ]
 

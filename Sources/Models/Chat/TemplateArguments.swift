@@ -10,13 +10,16 @@ struct TemplateArguments {
         _ function: String, _ parameters: [TemplateText], required: Int = 0, offset: Int = 0
     ) throws(TemplateError) -> BoundTemplateArguments {
         guard positional.count <= parameters.count else {
-            let range = required == parameters.count
+            let range =
+                required == parameters.count
                 ? "\(parameters.count + offset)" : "from \(required + offset) to \(parameters.count + offset)"
-            let noun = required == parameters.count && parameters.count + offset == 1 ? "argument" : "arguments"
+            let noun =
+                required == parameters.count && parameters.count + offset == 1 ? "argument" : "arguments"
             let given = positional.count + offset
             throw TemplateError(
                 .runtime,
-                "\(function)() takes \(range) positional \(noun) but \(given) \(given == 1 ? "was" : "were") given")
+                "\(function)() takes \(range) positional \(noun) but \(given) \(given == 1 ? "was" : "were") given"
+            )
         }
         var values: [TemplateValue?] = positional
         values += [TemplateValue?](repeating: nil, count: parameters.count - positional.count)

@@ -29,19 +29,24 @@ extension TemplateInterpreter {
             throw TemplateError(
                 .runtime,
                 "can only concatenate \(a.typeName) (not \"\(b.typeName)\") to \(a.typeName)")
-        case (.text, .multiply, _), (.list, .multiply, _), (.tuple, .multiply, _): return try multiply(a, by: b)
-        case (_, .multiply, .text), (_, .multiply, .list), (_, .multiply, .tuple): return try multiply(b, by: a)
+        case (.text, .multiply, _), (.list, .multiply, _), (.tuple, .multiply, _):
+            return try multiply(a, by: b)
+        case (_, .multiply, .text), (_, .multiply, .list), (_, .multiply, .tuple):
+            return try multiply(b, by: a)
         default: throw unsupported(a, operation, b)
         }
     }
 
-    private func unsupported(_ a: TemplateValue, _ operation: Operation, _ b: TemplateValue) -> TemplateError {
+    private func unsupported(_ a: TemplateValue, _ operation: Operation, _ b: TemplateValue) -> TemplateError
+    {
         let name = operation == .power ? "** or pow()" : operation.rawValue
         return TemplateError(
             .runtime, "unsupported operand type(s) for \(name): '\(a.typeName)' and '\(b.typeName)'")
     }
 
-    private func multiply(_ sequence: TemplateValue, by factor: TemplateValue) throws(TemplateError) -> TemplateValue {
+    private func multiply(_ sequence: TemplateValue, by factor: TemplateValue) throws(TemplateError)
+        -> TemplateValue
+    {
         guard let times = factor.index.map({ max($0, 0) }) else {
             throw TemplateError(.runtime, "can't multiply sequence by non-int of type '\(factor.typeName)'")
         }
@@ -56,13 +61,16 @@ extension TemplateInterpreter {
         try budget.charge(overflow ? .max : total)
         switch sequence {
         case .text(let text): return .text(text.repeated(times))
-        case .list(let items): return try budget.list(Array(repeating: items.values, count: times).flatMap(\.self))
-        case .tuple(let items): return try budget.tuple(Array(repeating: items.values, count: times).flatMap(\.self))
+        case .list(let items):
+            return try budget.list(Array(repeating: items.values, count: times).flatMap(\.self))
+        case .tuple(let items):
+            return try budget.tuple(Array(repeating: items.values, count: times).flatMap(\.self))
         default: return sequence
         }
     }
 
-    private func calculate(_ x: Int, _ operation: Operation, _ y: Int) throws(TemplateError) -> TemplateValue {
+    private func calculate(_ x: Int, _ operation: Operation, _ y: Int) throws(TemplateError) -> TemplateValue
+    {
         let result: (Int, overflow: Bool)
         switch operation {
         case .add: result = x.addingReportingOverflow(y)

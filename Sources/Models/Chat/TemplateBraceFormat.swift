@@ -35,7 +35,9 @@ struct TemplateBraceFormat: ~Copyable {
         self.named = named
     }
 
-    private mutating func run(_ format: ArraySlice<Unicode.Scalar>, depth: Int) throws(TemplateError) -> String {
+    private mutating func run(_ format: ArraySlice<Unicode.Scalar>, depth: Int) throws(TemplateError)
+        -> String
+    {
         guard depth >= 0 else { throw TemplateError(.runtime, "Max string recursion exceeded") }
         try budget.charge(format.count * 4)
         var out = ""
@@ -68,7 +70,8 @@ struct TemplateBraceFormat: ~Copyable {
             if nesting == 0 { return all[..<(rest.startIndex - 1)] }
         }
         throw TemplateError(
-            .runtime, all.isEmpty
+            .runtime,
+            all.isEmpty
                 ? "Single '{' encountered in format string" : "expected '}' before end of string")
     }
 
@@ -99,7 +102,8 @@ struct TemplateBraceFormat: ~Copyable {
     }
 
     /// `name`, `0` or nothing, then `.attribute` and `[item]`.
-    private mutating func value(named path: ArraySlice<Unicode.Scalar>) throws(TemplateError) -> TemplateValue {
+    private mutating func value(named path: ArraySlice<Unicode.Scalar>) throws(TemplateError) -> TemplateValue
+    {
         let firstEnd = path.firstIndex { $0 == "." || $0 == "[" } ?? path.endIndex
         let first = TemplateText(scalars: path[..<firstEnd])
         var value: TemplateValue
@@ -112,7 +116,9 @@ struct TemplateBraceFormat: ~Copyable {
             }
             value = positional[at]
         } else {
-            guard let found = try named(first) else { throw TemplateError(.runtime, TemplatePrinter.quoted(first)) }
+            guard let found = try named(first) else {
+                throw TemplateError(.runtime, TemplatePrinter.quoted(first))
+            }
             value = found
         }
         var rest = path[firstEnd...]
@@ -140,7 +146,9 @@ struct TemplateBraceFormat: ~Copyable {
         switch (value, spec.type) {
         case (.text(let text), nil), (.text(let text), "s"):
             var spec = spec
-            if spec.isZeroPadded, spec.align == nil { (spec.align, spec.fill, spec.isZeroPadded) = ("<", "0", false) }
+            if spec.isZeroPadded, spec.align == nil {
+                (spec.align, spec.fill, spec.isZeroPadded) = ("<", "0", false)
+            }
             return try spec.padded(text, standard: "<", budget)
         case (.int, nil), (.int, "b"), (.int, "d"), (.int, "o"), (.int, "x"), (.int, "X"), (.int, "n"),
             (.bool, "b"), (.bool, "d"), (.bool, "o"), (.bool, "x"), (.bool, "X"), (.bool, "n"), (.bool, nil):

@@ -38,7 +38,8 @@ struct TemplateComparison {
         if a === b { return true }
         guard a.count == b.count else { return false }
         for entry in a.entries {
-            guard let other = b.value(try TemplateKey(entry.key, budget)), try equal(entry.value, other) else {
+            guard let other = b.value(try TemplateKey(entry.key, budget)), try equal(entry.value, other)
+            else {
                 return false
             }
         }
@@ -95,7 +96,9 @@ struct TemplateComparison {
             case .greaterOrEqual: !(a < b)
             }
         case (.list(let x), .list(let y)), (.tuple(let x), .tuple(let y)):
-            for (p, q) in zip(x.values, y.values) where try !equal(p, q) { return try holds(p, comparison, q) }
+            for (p, q) in zip(x.values, y.values) where try !equal(p, q) {
+                return try holds(p, comparison, q)
+            }
             return try holds(.int(x.values.count), comparison, .int(y.values.count))
         default:
             throw TemplateError(
@@ -144,7 +147,9 @@ struct TemplateComparison {
         var order = Array(values.indices)
         // Reversing before and after keeps equal items in their order, as Python does.
         if descending { order.reverse() }
-        order = try mergeSorted(order[...]) { (a, b) throws(TemplateError) in try holds(keys[a], .less, keys[b]) }
+        order = try mergeSorted(order[...]) { (a, b) throws(TemplateError) in
+            try holds(keys[a], .less, keys[b])
+        }
         if descending { order.reverse() }
         return order.map { values[$0] }
     }

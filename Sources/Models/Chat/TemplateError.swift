@@ -37,7 +37,8 @@ package struct TemplateError: Error, Sendable, CustomStringConvertible {
     }
 }
 
-/// What one template may cost, so that a hostile one in a checkpoint can neither hang nor exhaust its process.
+/// What one template may cost, so that a hostile one in a checkpoint can neither hang nor exhaust its
+/// process.
 package struct TemplateLimits: Sendable {
     /// UTF-8 bytes of the template's source.
     package var sourceBytes = 1 << 18

@@ -1,6 +1,8 @@
 // Expressions.
 extension TemplateInterpreter {
-    func evaluate(_ expression: TemplateExpression, _ scope: TemplateScope) throws(TemplateError) -> TemplateValue {
+    func evaluate(_ expression: TemplateExpression, _ scope: TemplateScope) throws(TemplateError)
+        -> TemplateValue
+    {
         try budget.step()
         switch expression {
         case .constant(let constant): return value(of: constant)
@@ -39,7 +41,9 @@ extension TemplateInterpreter {
         }
     }
 
-    private func lookUp(_ occurrence: Int, _ scope: TemplateScope) -> TemplateValue { value(of: occurrence, scope) }
+    private func lookUp(_ occurrence: Int, _ scope: TemplateScope) -> TemplateValue {
+        value(of: occurrence, scope)
+    }
 
     private func evaluate(
         _ items: [TemplateExpression], _ scope: TemplateScope
@@ -125,14 +129,16 @@ extension TemplateInterpreter {
     }
 
     private func evaluateConditional(
-        _ test: TemplateExpression, _ value: TemplateExpression, _ otherwise: TemplateExpression?, _ line: Int,
+        _ test: TemplateExpression, _ value: TemplateExpression, _ otherwise: TemplateExpression?,
+        _ line: Int,
         _ scope: TemplateScope
     ) throws(TemplateError) -> TemplateValue {
         if try evaluate(test, scope).isTrue { return try evaluate(value, scope) }
         if let otherwise { return try evaluate(otherwise, scope) }
         return .undefined(
             TemplateUndefined(
-                "the inline if-expression on line \(line) evaluated to false and no else section was defined."))
+                "the inline if-expression on line \(line) evaluated to false and no else section was defined."
+            ))
     }
 
     // MARK: - What follows a value
@@ -201,14 +207,17 @@ extension TemplateInterpreter {
             }
             try budget.charge(values: dict.count)
             for (key, value) in dict.entries {
-                guard case .text(let name) = key else { throw TemplateError(.runtime, "keywords must be strings") }
+                guard case .text(let name) = key else {
+                    throw TemplateError(.runtime, "keywords must be strings")
+                }
                 arguments.named.append((name, value))
             }
         }
         return arguments
     }
 
-    func call(_ callee: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {
+    func call(_ callee: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue
+    {
         try budget.enter()
         defer { budget.leave() }
         switch callee {

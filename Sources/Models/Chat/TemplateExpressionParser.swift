@@ -1,5 +1,5 @@
-// Jinja's expressions, with the ranks of its operators: `if else`, `or`, `and`, `not`, comparisons, `+ -`, `~`, `* / // %`,
-// `**` (to the left), signs, then what follows a value, then filters and tests.
+// Jinja's expressions, with the ranks of its operators: `if else`, `or`, `and`, `not`, comparisons, `+ -`,
+// `~`, `* / // %`, `**` (to the left), signs, then what follows a value, then filters and tests.
 extension TemplateParser {
     /// Ranks from loose to tight.
     private enum Rank: Int {
@@ -18,11 +18,7 @@ extension TemplateParser {
     }
 
     private mutating func parseConditional() throws(TemplateError) -> TemplateExpression {
-        let start = position
-        let wasConditional = isConditional
-        defer { isConditional = wasConditional }
-        // Whether this is a conditional shows only after its first part, in which unknown filters are then forgiven.
-        isConditional = wasConditional || conditionalFollows(from: start)
+        let firstUnknown = unknownNames.count
         var line = current.line
         var count = 0
         var result = try parseRank(.any)
@@ -36,25 +32,8 @@ extension TemplateParser {
                 throw TemplateError(.limit, "chains more than \(count - 1) conditions", line: line)
             }
         }
+        if count > 0 { unknownNames.removeSubrange(firstUnknown...) }
         return result
-    }
-
-    /// Whether an `if` stands at this nesting before the expression can end.
-    private func conditionalFollows(from start: Int) -> Bool {
-        var nesting = 0
-        for token in tokens[start...] {
-            switch token.kind {
-            case .symbol(.leftParenthesis), .symbol(.leftBracket), .symbol(.leftBrace): nesting += 1
-            case .symbol(.rightParenthesis), .symbol(.rightBracket), .symbol(.rightBrace):
-                nesting -= 1
-                if nesting < 0 { return false }
-            case .symbol(.comma), .symbol(.colon): if nesting == 0 { return false }
-            case .name("if"): if nesting == 0 { return true }
-            case .blockEnd, .variableEnd, .end: return false
-            default: break
-            }
-        }
-        return false
     }
 
     private mutating func parseRank(_ rank: Rank) throws(TemplateError) -> TemplateExpression {

@@ -1,9 +1,12 @@
-/// Jinja's built-in filters (https://jinja.palletsprojects.com/en/stable/templates/#builtin-filters), with transformers'
-/// `tojson` in place of Jinja's.
+/// Jinja's built-in filters (https://jinja.palletsprojects.com/en/stable/templates/#builtin-filters), with
+/// transformers' `tojson` in place of Jinja's.
 enum TemplateFilter: String, CaseIterable, Sendable {
-    case abs, attr, batch, capitalize, center, `default`, dictsort, escape, filesizeformat, first, float, forceescape
-    case format, groupby, indent, int, items, join, last, length, list, lower, map, max, min, reject, rejectattr, replace
-    case reverse, round, safe, select, selectattr, slice, sort, string, sum, title, tojson, trim, truncate, unique, upper
+    case abs, attr, batch, capitalize, center, `default`, dictsort, escape, filesizeformat, first, float,
+        forceescape
+    case format, groupby, indent, int, items, join, last, length, list, lower, map, max, min, reject,
+        rejectattr, replace
+    case reverse, round, safe, select, selectattr, slice, sort, string, sum, title, tojson, trim, truncate,
+        unique, upper
     case urlencode, wordcount
 
     private static let byName: [TemplateText: TemplateFilter] = {
@@ -15,14 +18,17 @@ enum TemplateFilter: String, CaseIterable, Sendable {
     }()
 
     /// Those that Jinja has and this interpreter has not.
-    static let unsupported: Set<TemplateText> = ["pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr"]
+    static let unsupported: Set<TemplateText> = [
+        "pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr",
+    ]
 
     init?(name: TemplateText) {
         guard let filter = Self.byName[name] else { return nil }
         self = filter
     }
 
-    /// How many arguments Python counts before those in the parentheses, and what it calls the function, for its messages.
+    /// How many arguments Python counts before those in the parentheses, and what it calls the function, for
+    /// its messages.
     private var signature: (name: String, offset: Int) {
         switch self {
         case .abs, .tojson: (rawValue, 1)
@@ -51,7 +57,8 @@ extension TemplateInterpreter {
         defer { budget.leave() }
         try budget.charge(for: value)
         switch filter {
-        case .capitalize, .center, .escape, .forceescape, .format, .indent, .lower, .replace, .safe, .string, .title,
+        case .capitalize, .center, .escape, .forceescape, .format, .indent, .lower, .replace, .safe, .string,
+            .title,
             .trim, .truncate, .upper, .urlencode, .wordcount, .tojson:
             return try applyToText(filter, value, arguments)
         case .abs, .filesizeformat, .float, .int, .round:

@@ -152,7 +152,8 @@ struct TemplateFormatSpec {
         let filling = Character(isZeroPadded && self.align == nil ? "0" : fill)
         let left = align == "<" || align == "=" ? 0 : align == "^" ? missing / 2 : missing
         let middle = align == "=" ? missing : 0
-        return String(repeating: filling, count: left) + prefix + String(repeating: filling, count: middle) + body
+        return String(repeating: filling, count: left) + prefix + String(repeating: filling, count: middle)
+            + body
             + String(repeating: filling, count: missing - left - middle)
     }
 }

@@ -1,6 +1,9 @@
-// The global functions, and the methods of dicts, lists and the like. Methods of texts are in `TemplateTextMethods`.
+// The global functions, and the methods of dicts, lists and the like. Methods of texts are in
+// `TemplateTextMethods`.
 extension TemplateInterpreter {
-    func call(_ function: TemplateFunction, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {
+    func call(_ function: TemplateFunction, _ arguments: TemplateArguments) throws(TemplateError)
+        -> TemplateValue
+    {
         switch function {
         case .range: return try makeRange(arguments)
         case .dict: return try budget.dict(makeDict("dict", arguments))
@@ -40,7 +43,9 @@ extension TemplateInterpreter {
         }
         let given = try arguments.bind("range", ["start", "stop", "step"])
         let first = try given.int(0) ?? 0
-        guard let end = try given.int(1) else { return .range(try TemplateRange(start: 0, end: first, step: 1)) }
+        guard let end = try given.int(1) else {
+            return .range(try TemplateRange(start: 0, end: first, step: 1))
+        }
         return .range(try TemplateRange(start: first, end: end, step: try given.int(2) ?? 1))
     }
 
@@ -81,7 +86,8 @@ extension TemplateInterpreter {
 
     // MARK: - Methods
 
-    func call(_ method: TemplateMethod, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {
+    func call(_ method: TemplateMethod, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue
+    {
         switch method.receiver {
         case .text(let text): return try call(text, method.name, arguments)
         case .dict(let dict): return try call(dict, method.name, arguments)
@@ -107,7 +113,9 @@ extension TemplateInterpreter {
         }
     }
 
-    private func fromKeys(_ keys: TemplateValue, _ value: TemplateValue) throws(TemplateError) -> TemplateValue {
+    private func fromKeys(_ keys: TemplateValue, _ value: TemplateValue) throws(TemplateError)
+        -> TemplateValue
+    {
         let dict = TemplateDict()
         for key in try items(of: keys) { try dict.set(key, value, budget) }
         return try budget.dict(dict)
@@ -120,7 +128,9 @@ extension TemplateInterpreter {
         case "get":
             let count = arguments.positional.count
             guard count > 0 else { throw TemplateError(.runtime, "get expected at least 1 argument, got 0") }
-            guard count <= 2 else { throw TemplateError(.runtime, "get expected at most 2 arguments, got \(count)") }
+            guard count <= 2 else {
+                throw TemplateError(.runtime, "get expected at most 2 arguments, got \(count)")
+            }
             guard arguments.named.isEmpty else {
                 throw TemplateError(.runtime, "dict.get() takes no keyword arguments")
             }
@@ -153,7 +163,8 @@ extension TemplateInterpreter {
     }
 
     private func call(
-        _ values: [TemplateValue], _ receiver: TemplateValue, _ name: TemplateText, _ arguments: TemplateArguments
+        _ values: [TemplateValue], _ receiver: TemplateValue, _ name: TemplateText,
+        _ arguments: TemplateArguments
     ) throws(TemplateError) -> TemplateValue {
         if name == "copy" {
             try refuseArguments(receiver.typeName, name, arguments)
@@ -167,7 +178,9 @@ extension TemplateInterpreter {
             for value in values where try comparison.equal(value, wanted) { count += 1 }
             return .int(count)
         }
-        func bound(_ index: Int) -> Int { max(0, min(values.count, index < 0 ? index + values.count : index)) }
+        func bound(_ index: Int) -> Int {
+            max(0, min(values.count, index < 0 ? index + values.count : index))
+        }
         let start = bound(try given.int(1) ?? 0)
         let end = max(start, bound(try given.int(2) ?? values.count))
         for at in start..<end where try comparison.equal(values[at], wanted) { return .int(at) }

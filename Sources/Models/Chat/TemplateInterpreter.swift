@@ -15,7 +15,8 @@ final class TemplateInterpreter {
     private var macros: [TemplateMacro] = []
 
     init(
-        scopes: TemplateScopes, variables: [TemplateText: TemplateValue], budget: TemplateBudget, now: CalendarTime
+        scopes: TemplateScopes, variables: [TemplateText: TemplateValue], budget: TemplateBudget,
+        now: CalendarTime
     ) {
         self.scopes = scopes
         self.variables = variables
@@ -83,7 +84,9 @@ final class TemplateInterpreter {
         scope.outward(address.hops)?.slots[address.slot] = value
     }
 
-    func assign(_ value: TemplateValue, to target: TemplateTarget, _ scope: TemplateScope) throws(TemplateError) {
+    func assign(_ value: TemplateValue, to target: TemplateTarget, _ scope: TemplateScope)
+        throws(TemplateError)
+    {
         switch target {
         case .name(let occurrence): set(occurrence, value, scope)
         case .attribute(let occurrence, let name):
@@ -205,7 +208,8 @@ final class TemplateInterpreter {
     }
 
     private func runCondition(
-        _ branches: [TemplateStatement.ConditionBranch], _ otherwise: [TemplateStatement], _ scope: TemplateScope
+        _ branches: [TemplateStatement.ConditionBranch], _ otherwise: [TemplateStatement],
+        _ scope: TemplateScope
     ) throws(TemplateError) -> Flow {
         for branch in branches {
             line = branch.line

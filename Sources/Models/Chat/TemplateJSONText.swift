@@ -1,5 +1,5 @@
-/// `json.dumps`, as transformers' `tojson` filter calls it: no HTML escapes, `", "` and `": "` between items, Unicode as
-/// it is unless `ensureASCII`. (https://docs.python.org/3/library/json.html)
+/// `json.dumps`, as transformers' `tojson` filter calls it: no HTML escapes, `", "` and `": "` between items,
+/// Unicode as it is unless `ensureASCII`. (https://docs.python.org/3/library/json.html)
 struct TemplateJSONText: ~Copyable {
     struct Format {
         var ensureASCII = false
@@ -119,7 +119,9 @@ struct TemplateJSONText: ~Copyable {
             case "\u{0C}": out.append(contentsOf: "\\f".unicodeScalars)
             default:
                 if scalar.value < 0x20 || (format.ensureASCII && scalar.value > 0x7E) {
-                    for unit in Character(scalar).utf16 { out.append(contentsOf: Self.escaped(unit).unicodeScalars) }
+                    for unit in Character(scalar).utf16 {
+                        out.append(contentsOf: Self.escaped(unit).unicodeScalars)
+                    }
                 } else {
                     out.append(scalar)
                 }

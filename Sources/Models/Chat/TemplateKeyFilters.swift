@@ -39,7 +39,8 @@ extension TemplateInterpreter {
     }
 
     private func keys(
-        _ items: [TemplateValue], _ attribute: TemplateValue, isCaseSensitive: Bool, standard: TemplateValue? = nil
+        _ items: [TemplateValue], _ attribute: TemplateValue, isCaseSensitive: Bool,
+        standard: TemplateValue? = nil
     ) throws(TemplateError) -> [TemplateValue] {
         let path = try path(attribute)
         var keys: [TemplateValue] = []
@@ -84,13 +85,15 @@ extension TemplateInterpreter {
     private func groupedBy(
         _ value: TemplateValue, _ arguments: TemplateArguments
     ) throws(TemplateError) -> TemplateValue {
-        let given = try TemplateFilter.groupby.bind(arguments, ["attribute", "default", "case_sensitive"], required: 1)
+        let given = try TemplateFilter.groupby.bind(
+            arguments, ["attribute", "default", "case_sensitive"], required: 1)
         let standard = given.isAbsent(1) ? nil : given[1]
         let attribute = given[0] ?? .none
         let unsorted = try items(of: value)
         let unsortedKeys = try keys(unsorted, attribute, isCaseSensitive: given.isTrue(2), standard: standard)
         let comparison = TemplateComparison(budget)
-        let order = try comparison.sorted(unsorted.indices.map { .int($0) }, by: unsortedKeys).compactMap(\.index)
+        let order = try comparison.sorted(unsorted.indices.map { .int($0) }, by: unsortedKeys).compactMap(
+            \.index)
         var groups: [TemplateValue] = []
         var from = 0
         while from < order.count {
@@ -120,14 +123,18 @@ extension TemplateInterpreter {
         return kept
     }
 
-    private func sum(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {
+    private func sum(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError)
+        -> TemplateValue
+    {
         let given = try TemplateFilter.sum.bind(arguments, ["attribute", "start"])
         let path = given.isAbsent(0) ? [] : try path(given[0] ?? .none)
         var total = given[1] ?? .int(0)
         if case .text = total {
             throw TemplateError(.runtime, "sum() can't sum strings [use ''.join(seq) instead]")
         }
-        for item in try items(of: value) { total = try calculate(total, .add, self.value(at: path, of: item)) }
+        for item in try items(of: value) {
+            total = try calculate(total, .add, self.value(at: path, of: item))
+        }
         return total
     }
 }

@@ -1,9 +1,9 @@
-/// Cuts a template into tokens as Jinja's lexer does with `trim_blocks` and `lstrip_blocks` on and `keep_trailing_newline`
-/// off (https://jinja.palletsprojects.com/en/stable/templates/#whitespace-control).
+/// Cuts a template into tokens as Jinja's lexer does with `trim_blocks` and `lstrip_blocks` on and
+/// `keep_trailing_newline` off (https://jinja.palletsprojects.com/en/stable/templates/#whitespace-control).
 struct TemplateLexer {
-    private let source: [Unicode.Scalar]
-    private var position = 0
-    private var line = 1
+    let source: [Unicode.Scalar]
+    var position = 0
+    private(set) var line = 1
     private var tokens: [TemplateToken] = []
     /// Whether the last tag took the end of its line with it, so that text begins a line here.
     private var isLineStarting = true
@@ -32,7 +32,7 @@ struct TemplateLexer {
         self.source = source
     }
 
-    private func peek(_ offset: Int = 0) -> Unicode.Scalar? {
+    func peek(_ offset: Int = 0) -> Unicode.Scalar? {
         let at = position + offset
         return at < source.count ? source[at] : nil
     }
@@ -48,9 +48,9 @@ struct TemplateLexer {
         }
     }
 
-    private mutating func emit(_ kind: TemplateToken.Kind) { tokens.append(TemplateToken(kind: kind, line: line)) }
+    mutating func emit(_ kind: TemplateToken.Kind) { tokens.append(TemplateToken(kind: kind, line: line)) }
 
-    private mutating func move(to end: Int) {
+    mutating func move(to end: Int) {
         for at in position..<end where source[at] == "\n" { line += 1 }
         position = end
     }
@@ -69,7 +69,8 @@ struct TemplateLexer {
                 break
             }
             let opener = source[start + 1]
-            let sign = start + 2 < source.count && (source[start + 2] == "-" || source[start + 2] == "+")
+            let sign =
+                start + 2 < source.count && (source[start + 2] == "-" || source[start + 2] == "+")
                 ? source[start + 2] : nil
             emitText(upTo: start, sign: sign, isVariable: opener == "{")
             let inside = start + (sign == nil ? 2 : 3)
@@ -96,7 +97,9 @@ struct TemplateLexer {
     private func tagStart(from: Int) -> Int? {
         var at = from
         while at + 1 < source.count {
-            if source[at] == "{", source[at + 1] == "%" || source[at + 1] == "{" || source[at + 1] == "#" { return at }
+            if source[at] == "{", source[at + 1] == "%" || source[at + 1] == "{" || source[at + 1] == "#" {
+                return at
+            }
             at += 1
         }
         return nil
@@ -120,13 +123,16 @@ struct TemplateLexer {
     private mutating func skipComment(from inside: Int) throws(TemplateError) {
         var at = inside
         while !matches("#}", at: at) {
-            guard at < source.count else { throw TemplateError(.syntax, "Missing end of comment tag", line: line) }
+            guard at < source.count else {
+                throw TemplateError(.syntax, "Missing end of comment tag", line: line)
+            }
             at += 1
         }
         finishTag(at: at, sign: at > inside ? source[at - 1] : nil, trims: true)
     }
 
-    /// Goes past the two characters at `at` that end a tag, and past what its sign or `trim_blocks` takes with it.
+    /// Goes past the two characters at `at` that end a tag, and past what its sign or `trim_blocks` takes
+    /// with it.
     private mutating func finishTag(at: Int, sign: Unicode.Scalar?, trims: Bool) {
         var end = at + 2
         if sign == "-" {
@@ -210,7 +216,8 @@ struct TemplateLexer {
         let found = TemplateToken.Symbol.spellings.first { source[position...].starts(with: $0.scalars) }
         guard let symbol = found?.symbol else {
             throw TemplateError(
-                .syntax, "unexpected char \(TemplatePrinter.quoted(String(first))) at \(position)", line: line)
+                .syntax, "unexpected char \(TemplatePrinter.quoted(String(first))) at \(position)", line: line
+            )
         }
         switch symbol {
         case .leftParenthesis: closers.append(.rightParenthesis)
@@ -228,96 +235,5 @@ struct TemplateLexer {
         }
         emit(.symbol(symbol))
         position += symbol.rawValue.utf8.count
-    }
-}
-
-// Literals.
-extension TemplateLexer {
-    /// The end of `(\d+_)*\d+` at `at`; `at` itself if there are no digits.
-    private func digitsEnd(_ at: Int, _ isDigit: (Unicode.Scalar) -> Bool = \.isASCIIDigit) -> Int {
-        var end = at
-        while end < source.count {
-            if isDigit(source[end]) {
-                end += 1
-            } else if source[end] == "_", end > at, end + 1 < source.count, isDigit(source[end + 1]) {
-                end += 2
-            } else {
-                break
-            }
-        }
-        return end
-    }
-
-    private func spelling(_ range: Range<Int>) -> String {
-        TemplateText(scalars: source[range].lazy.filter { $0 != "_" }).string
-    }
-
-    private mutating func lexNumber() throws(TemplateError) {
-        if let end = floatEnd() {
-            emit(.float(Double(spelling(position..<end)) ?? .infinity))
-            position = end
-            return
-        }
-        var radix = 10
-        var start = position
-        if source[position] == "0", let letter = peek(1) {
-            switch letter {
-            case "b", "B": radix = 2
-            case "o", "O": radix = 8
-            case "x", "X": radix = 16
-            default: break
-            }
-        }
-        if radix != 10 { start += peek(2) == "_" ? 3 : 2 }
-        let isDigit = { (scalar: Unicode.Scalar) in
-            scalar.isASCII && Character(scalar).hexDigitValue.map { $0 < radix } ?? false
-        }
-        var end = digitsEnd(start, isDigit)
-        if end == start {
-            (radix, start) = (10, position)
-            end = position + 1
-        } else if radix == 10, source[position] == "0" {
-            end = digitsEnd(start) { $0 == "0" }
-        }
-        guard let value = Int(spelling(start..<end), radix: radix) else {
-            throw TemplateError(.unsupported, "an integer beyond 64 bits is not supported", line: line)
-        }
-        emit(.integer(value))
-        position = end
-    }
-
-    /// The end of a number with a fraction or exponent here; nil if it has neither.
-    private func floatEnd() -> Int? {
-        if position > 0, source[position - 1] == "." { return nil }
-        let whole = digitsEnd(position)
-        var end = whole
-        if end < source.count, source[end] == "." {
-            let fraction = digitsEnd(end + 1)
-            if fraction > end + 1 { end = fraction }
-        }
-        if end < source.count, source[end] == "e" || source[end] == "E" {
-            var digits = end + 1
-            if digits < source.count, source[digits] == "+" || source[digits] == "-" { digits += 1 }
-            let exponent = digitsEnd(digits)
-            if exponent > digits { end = exponent }
-        }
-        return end > whole ? end : nil
-    }
-
-    private mutating func lexString(quote: Unicode.Scalar) throws(TemplateError) {
-        var end = position + 1
-        while end < source.count, source[end] != quote { end += source[end] == "\\" ? 2 : 1 }
-        guard end < source.count else {
-            throw TemplateError(
-                .syntax, "unexpected char \(TemplatePrinter.quoted(String(quote))) at \(position)", line: line)
-        }
-        let text: TemplateText
-        do {
-            text = try TemplateStringLiteral.text(of: source[(position + 1)..<end])
-        } catch {
-            throw TemplateError(error.kind, error.message, line: line)
-        }
-        emit(.string(text))
-        move(to: end + 1)
     }
 }

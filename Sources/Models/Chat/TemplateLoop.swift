@@ -1,5 +1,5 @@
-/// The `loop` of a `for`: hands out the items and knows where it is. Like Jinja's, it looks one item ahead only when asked,
-/// so that a loop's own condition sees what the body did.
+/// The `loop` of a `for`: hands out the items and knows where it is. Like Jinja's, it looks one item ahead
+/// only when asked, so that a loop's own condition sees what the body did.
 final class TemplateLoop {
     /// Gives the next item; dropped when the loop ends, so that a kept `loop` keeps nothing alive.
     private var pull: (() throws(TemplateError) -> TemplateValue?)?

@@ -84,7 +84,8 @@ extension TemplateInterpreter {
         _ call: TemplateExpression, _ caller: MacroDefinition, _ scope: TemplateScope
     ) throws(TemplateError) {
         line = caller.line
-        guard case .chain(let base, let postfixes) = call, case .call(let given, let line)? = postfixes.last else {
+        guard case .chain(let base, let postfixes) = call, case .call(let given, let line)? = postfixes.last
+        else {
             throw TemplateError(.syntax, "expected call")
         }
         let callee = try evaluate(Array(postfixes.dropLast()), of: try evaluate(base, scope), scope)

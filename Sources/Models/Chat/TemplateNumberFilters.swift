@@ -71,7 +71,9 @@ extension TemplateInterpreter {
             if digits.first == "_" { digits = digits.dropFirst() }
         }
         if base == 0 {
-            if digits.count > 1, digits.first == "0", digits.contains(where: { $0 != "0" && $0 != "_" }) { return nil }
+            if digits.count > 1, digits.first == "0", digits.contains(where: { $0 != "0" && $0 != "_" }) {
+                return nil
+            }
             base = 10
         }
         guard isUnderscored(digits) else { return nil }
@@ -152,7 +154,9 @@ extension TemplateInterpreter {
         let suffix = isBinary ? "iB" : "B"
         var unit = base
         var name = ""
-        for prefix in isBinary ? ["K", "M", "G", "T", "P", "E", "Z", "Y"] : ["k", "M", "G", "T", "P", "E", "Z", "Y"] {
+        for prefix in isBinary
+            ? ["K", "M", "G", "T", "P", "E", "Z", "Y"] : ["k", "M", "G", "T", "P", "E", "Z", "Y"]
+        {
             unit *= base
             name = prefix + suffix
             if bytes < unit { break }

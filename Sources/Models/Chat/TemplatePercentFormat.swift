@@ -120,7 +120,9 @@ struct TemplatePercentFormat: ~Copyable {
         var spec = spec
         switch spec.type ?? "s" {
         case "s", "r", "a":
-            let text = try spec.type == "s" ? TemplatePrinter.str(value, budget) : TemplatePrinter.repr(value, budget)
+            let text =
+                try spec.type == "s"
+                ? TemplatePrinter.str(value, budget) : TemplatePrinter.repr(value, budget)
             spec.isZeroPadded = false
             return try spec.padded(TemplateText(text), standard: ">", budget)
         case "c":

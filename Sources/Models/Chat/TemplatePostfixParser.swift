@@ -76,7 +76,8 @@ extension TemplateParser {
                 isValid = arguments.unpackedNamed == nil
                 arguments.named.append((name, try parseExpression()))
             } else {
-                isValid = arguments.unpacked == nil && arguments.unpackedNamed == nil && arguments.named.isEmpty
+                isValid =
+                    arguments.unpacked == nil && arguments.unpackedNamed == nil && arguments.named.isEmpty
                 arguments.positional.append(try parseExpression())
             }
             guard isValid else { throw fail("invalid syntax for function call expression", line: line) }
@@ -123,12 +124,12 @@ extension TemplateParser {
         return name
     }
 
-    private func filter(_ name: TemplateText, _ line: Int) throws(TemplateError) -> TemplateFilterName {
+    private mutating func filter(_ name: TemplateText, _ line: Int) throws(TemplateError) -> TemplateFilterName {
         if let filter = TemplateFilter(name: name) { return .known(filter) }
         if TemplateFilter.unsupported.contains(name) {
             throw TemplateError(.unsupported, "the filter '\(name.string)' is not supported", line: line)
         }
-        guard isConditional else { throw fail("No filter named \(TemplatePrinter.quoted(name)).", line: line) }
+        noteUnknown("filter", name, line)
         return .unknown(name)
     }
 
@@ -146,7 +147,7 @@ extension TemplateParser {
         if let test = TemplateTest(name: name) {
             return .test(.known(test), arguments, isNegated: isNegated, line: line)
         }
-        guard isConditional else { throw fail("No test named \(TemplatePrinter.quoted(name)).", line: line) }
+        noteUnknown("test", name, line)
         return .test(.unknown(name), arguments, isNegated: isNegated, line: line)
     }
 

@@ -118,7 +118,8 @@ extension TemplatePrinter {
         return "\\" + letter + String(repeating: "0", count: width - digits.count) + digits
     }
 
-    /// Python's `repr` of a float: the shortest digits that read back the same, with an exponent below 1e-4 and from 1e16.
+    /// Python's `repr` of a float: the shortest digits that read back the same, with an exponent below 1e-4
+    /// and from 1e16.
     static func text(of value: Double) -> String {
         if value.isNaN { return "nan" }
         if value.isInfinite { return value < 0 ? "-inf" : "inf" }
@@ -131,13 +132,16 @@ extension TemplatePrinter {
             return "\(sign)\(digits.prefix(1))\(fraction)e\(exponent < 0 ? "-" : "+")\(power)"
         }
         if exponent < 0 { return sign + "0." + String(repeating: "0", count: -exponent - 1) + digits }
-        let whole = digits.count > exponent ? String(digits.prefix(exponent + 1))
+        let whole =
+            digits.count > exponent
+            ? String(digits.prefix(exponent + 1))
             : digits + String(repeating: "0", count: exponent + 1 - digits.count)
         let fraction = digits.dropFirst(exponent + 1)
         return sign + whole + "." + (fraction.isEmpty ? "0" : fraction)
     }
 
-    /// The shortest decimal digits of a positive number, without trailing zeros, and the power of ten of the first.
+    /// The shortest decimal digits of a positive number, without trailing zeros, and the power of ten of the
+    /// first.
     private static func decimal(_ value: Double) -> (digits: String, exponent: Int) {
         let parts = value.description.split(separator: "e")
         let mantissa = parts[0].split(separator: ".", omittingEmptySubsequences: false)

@@ -1,9 +1,10 @@
 /// Where each name of a template is found at run time.
 ///
-/// Jinja decides this when it compiles: each loop body, macro, block set and so on is a scope; a name that a scope assigns
-/// anywhere lives there and starts as a copy of the outer one; a name that no scope declares is one of the variables of
-/// the rendering. Conditions are no scopes. The rules here are those of Jinja's compiler, so that its corner cases agree
-/// (what a name is before its assignment, or after one in a branch not taken).
+/// Jinja decides this when it compiles: each loop body, macro, block set and so on is a scope; a name that a
+/// scope assigns anywhere lives there and starts as a copy of the outer one; a name that no scope declares is
+/// one of the variables of the rendering. Conditions are no scopes. The rules here are those of Jinja's
+/// compiler, so that its corner cases agree (what a name is before its assignment, or after one in a branch
+/// not taken).
 struct TemplateScopes: Sendable {
     /// So many scopes outwards, at that place.
     struct Address: Sendable {
@@ -205,4 +206,3 @@ struct TemplateScopes: Sendable {
         finish(macro.scope, inner)
     }
 }
-

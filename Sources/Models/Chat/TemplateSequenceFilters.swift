@@ -12,7 +12,8 @@ extension TemplateInterpreter {
             let given = try filter.bind(arguments, ["name"], required: 1)
             let name = try given.text(0) ?? ""
             if case .undefined(let undefined) = value { throw undefined.error }
-            return try ownAttribute(name, of: value) ?? .undefined(TemplateUndefined(attribute: name, of: value))
+            return try ownAttribute(name, of: value)
+                ?? .undefined(TemplateUndefined(attribute: name, of: value))
         case .join: return try join(value, arguments)
         case .batch, .slice:
             let given = try filter.bind(
@@ -59,7 +60,8 @@ extension TemplateInterpreter {
         switch value {
         case .text(let text):
             try budget.charge(text.byteCount * 4)
-            return .text(TemplateText(scalars: text.string.unicodeScalars.reversed(), isMarkup: text.isMarkup))
+            return .text(
+                TemplateText(scalars: text.string.unicodeScalars.reversed(), isMarkup: text.isMarkup))
         case .iterator: return try budget.list(items(of: value).reversed())
         default:
             guard isIterable(value) else { throw TemplateError(.runtime, "argument must be iterable") }
@@ -114,7 +116,8 @@ extension TemplateInterpreter {
         var groups: [TemplateValue] = []
         var from = 0
         while from < items.count {
-            let end = size >= 1 && size < Double(items.count) ? min(from + Int(size), items.count) : items.count
+            let end =
+                size >= 1 && size < Double(items.count) ? min(from + Int(size), items.count) : items.count
             var group = Array(items[from..<end])
             if let fill, Double(group.count) < size {
                 guard let missing = Int(exactly: size.rounded(.towardZero)).map({ $0 - group.count }) else {

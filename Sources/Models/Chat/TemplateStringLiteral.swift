@@ -21,9 +21,9 @@ enum TemplateStringLiteral {
             case "t": out.append("\t")
             case "v": out.append("\u{0B}")
             case "0"..."7": out.append(octal(letter, &rest))
-            case "x": out.append(try hexadecimal(2, "\\xXX", &rest))
-            case "u": out.append(try hexadecimal(4, "\\uXXXX", &rest))
-            case "U": out.append(try hexadecimal(8, "\\UXXXXXXXX", &rest))
+            case "x": out.append(try hexadecimal("x", 2, &rest))
+            case "u": out.append(try hexadecimal("u", 4, &rest))
+            case "U": out.append(try hexadecimal("U", 8, &rest))
             case "N": throw TemplateError(.unsupported, "\\N{...} in a string is not supported")
             default:
                 out.append("\\")
@@ -38,7 +38,9 @@ enum TemplateStringLiteral {
         return TemplateText(scalars: out)
     }
 
-    private static func octal(_ first: Unicode.Scalar, _ rest: inout ArraySlice<Unicode.Scalar>) -> Unicode.Scalar {
+    private static func octal(_ first: Unicode.Scalar, _ rest: inout ArraySlice<Unicode.Scalar>)
+        -> Unicode.Scalar
+    {
         var value = first.value - 0x30
         for _ in 0..<2 {
             guard let digit = rest.first, ("0"..."7").contains(digit) else { break }
@@ -49,11 +51,12 @@ enum TemplateStringLiteral {
     }
 
     private static func hexadecimal(
-        _ count: Int, _ form: String, _ rest: inout ArraySlice<Unicode.Scalar>
+        _ letter: String, _ count: Int, _ rest: inout ArraySlice<Unicode.Scalar>
     ) throws(TemplateError) -> Unicode.Scalar {
         var value: UInt32 = 0
         for _ in 0..<count {
             guard let digit = rest.first, digit.isASCII, let number = Character(digit).hexDigitValue else {
+                let form = "\\" + letter + String(repeating: "X", count: count)
                 throw TemplateError(.syntax, "truncated \(form) escape")
             }
             value = value << 4 | UInt32(number)

@@ -87,7 +87,8 @@ final class MacroDefinition: Sendable {
     }
 
     init(
-        name: TemplateText?, nameOccurrence: Int?, parameters: [Parameter], body: [TemplateStatement], scope: Int,
+        name: TemplateText?, nameOccurrence: Int?, parameters: [Parameter], body: [TemplateStatement],
+        scope: Int,
         special: SpecialNames, line: Int
     ) {
         self.name = name
@@ -109,7 +110,8 @@ indirect enum TemplateTarget: Sendable {
     case tuple([TemplateTarget])
 }
 
-/// Chains of operators of one rank, and of what follows a value, are flat, so that only nesting makes it deep.
+/// Chains of operators of one rank, and of what follows a value, are flat, so that only nesting makes it
+/// deep.
 indirect enum TemplateExpression: Sendable {
     case constant(Constant)
     /// The occurrence of a name.
@@ -136,7 +138,9 @@ indirect enum TemplateExpression: Sendable {
         case text(TemplateText)
     }
 
-    enum Comparison: Sendable { case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual, isIn, isNotIn }
+    enum Comparison: Sendable {
+        case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual, isIn, isNotIn
+    }
 
     enum Arithmetic: String, Sendable {
         case add = "+"

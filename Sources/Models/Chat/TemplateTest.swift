@@ -1,13 +1,16 @@
 /// Jinja's built-in tests, what stands after `is`
 /// (https://jinja.palletsprojects.com/en/stable/templates/#builtin-tests).
 enum TemplateTest: String, CaseIterable, Sendable {
-    case boolean, callable, defined, divisibleby, eq, escaped, even, `false`, filter, float, ge, gt, `in`, integer
-    case iterable, le, lower, lt, mapping, ne, none, number, odd, sameas, sequence, string, test, `true`, undefined, upper
+    case boolean, callable, defined, divisibleby, eq, escaped, even, `false`, filter, float, ge, gt, `in`,
+        integer
+    case iterable, le, lower, lt, mapping, ne, none, number, odd, sameas, sequence, string, test, `true`,
+        undefined, upper
 
     private static let byName: [TemplateText: TemplateTest] = {
         var names = Dictionary(uniqueKeysWithValues: allCases.map { (TemplateText($0.rawValue), $0) })
         let others: [(TemplateText, TemplateTest)] = [
-            ("==", .eq), ("equalto", .eq), ("!=", .ne), (">", .gt), ("greaterthan", .gt), (">=", .ge), ("<", .lt),
+            ("==", .eq), ("equalto", .eq), ("!=", .ne), (">", .gt), ("greaterthan", .gt), (">=", .ge),
+            ("<", .lt),
             ("lessthan", .lt), ("<=", .le),
         ]
         for (name, test) in others { names[name] = test }
@@ -57,7 +60,8 @@ extension TemplateInterpreter {
         }
     }
 
-    /// Python's `is`. Equal numbers of one type and equal texts count as one object, as CPython's small ones are.
+    /// Python's `is`. Equal numbers of one type and equal texts count as one object, as CPython's small ones
+    /// are.
     private func isSame(_ a: TemplateValue, _ b: TemplateValue) throws(TemplateError) -> Bool {
         switch (a, b) {
         case (.list(let a), .list(let b)), (.tuple(let a), .tuple(let b)): return a === b
@@ -79,7 +83,8 @@ extension TemplateInterpreter {
             if case .undefined = value { return false }
             return true
         case (.iterable, _): return isIterable(value)
-        case (.sequence, .text), (.sequence, .list), (.sequence, .tuple), (.sequence, .dict), (.sequence, .range),
+        case (.sequence, .text), (.sequence, .list), (.sequence, .tuple), (.sequence, .dict),
+            (.sequence, .range),
             (.sequence, .undefined):
             return true
         case (.callable, .macro), (.callable, .function), (.callable, .method), (.callable, .loop),

@@ -1,5 +1,5 @@
-/// A Python `str`: a sequence of Unicode code points. Comparison, hashing, length and positions are by code point, never
-/// by Swift's grapheme clusters or canonical equivalence.
+/// A Python `str`: a sequence of Unicode code points. Comparison, hashing, length and positions are by code
+/// point, never by Swift's grapheme clusters or canonical equivalence.
 struct TemplateText: Sendable {
     var string: String
     /// Came through `safe` or `escape` (markupsafe's `Markup`): `+` escapes what is added to it.
@@ -63,7 +63,8 @@ extension Unicode.Scalar {
     /// Python's `str.isspace`.
     var isPythonSpace: Bool {
         switch value {
-        case 0x09...0x0D, 0x1C...0x20, 0x85, 0xA0, 0x1680, 0x2000...0x200A, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000:
+        case 0x09...0x0D, 0x1C...0x20, 0x85, 0xA0, 0x1680, 0x2000...0x200A, 0x2028, 0x2029, 0x202F, 0x205F,
+            0x3000:
             true
         default: false
         }
@@ -132,7 +133,9 @@ extension TemplateText {
     func uppercased() -> TemplateText { mapped { $0.properties.uppercaseMapping } }
 
     func lowercased() -> TemplateText {
-        guard string.unicodeScalars.contains("\u{3A3}") else { return mapped { $0.properties.lowercaseMapping } }
+        guard string.unicodeScalars.contains("\u{3A3}") else {
+            return mapped { $0.properties.lowercaseMapping }
+        }
         let all = scalars
         var out = ""
         for (at, scalar) in all.enumerated() { out += Self.lowercased(scalar, at: at, of: all) }

@@ -199,7 +199,8 @@ extension TemplateInterpreter {
     private func json(
         _ value: TemplateValue, _ arguments: TemplateArguments
     ) throws(TemplateError) -> String {
-        let given = try TemplateFilter.tojson.bind(arguments, ["ensure_ascii", "indent", "separators", "sort_keys"])
+        let given = try TemplateFilter.tojson.bind(
+            arguments, ["ensure_ascii", "indent", "separators", "sort_keys"])
         var format = TemplateJSONText.Format()
         format.ensureASCII = given.isTrue(0)
         format.sortKeys = given.isTrue(3)
@@ -246,7 +247,8 @@ extension TemplateInterpreter {
         for byte in text.string.utf8 {
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "-"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "."),
+                UInt8(ascii: "-"),
                 UInt8(ascii: "~"):
                 out.unicodeScalars.append(Unicode.Scalar(byte))
             case UInt8(ascii: "/") where !forQuery: out += "/"

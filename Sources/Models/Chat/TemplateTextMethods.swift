@@ -1,84 +1,4 @@
-// The methods of Python's `str` (https://docs.python.org/3/library/stdtypes.html#string-methods).
-extension TemplateText {
-    enum Method {
-        case strip(Side)
-        case split(Direction)
-        case partition(Direction)
-        case find(Direction)
-        case index(Direction)
-        case justify(toLeft: Bool)
-        case affix(isPrefix: Bool)
-        case remove(isPrefix: Bool)
-        case change(@Sendable (TemplateText) -> TemplateText)
-        case ask(@Sendable (TemplateText) -> Bool)
-        case center, count, expandTabs, format, formatMap, join, replace, splitLines, fillZeros
-        case unsupported
-
-        /// Looks at the text at most once, and makes no more than one copy.
-        var isCheap: Bool {
-            switch self {
-            case .strip, .affix, .remove, .ask, .format, .formatMap: true
-            default: false
-            }
-        }
-    }
-
-    static let methods: [TemplateText: Method] = [
-        "strip": .strip(.both), "lstrip": .strip(.left), "rstrip": .strip(.right),
-        "split": .split(.forward), "rsplit": .split(.backward),
-        "partition": .partition(.forward), "rpartition": .partition(.backward),
-        "find": .find(.forward), "rfind": .find(.backward), "index": .index(.forward), "rindex": .index(.backward),
-        "ljust": .justify(toLeft: true), "rjust": .justify(toLeft: false),
-        "startswith": .affix(isPrefix: true), "endswith": .affix(isPrefix: false),
-        "removeprefix": .remove(isPrefix: true), "removesuffix": .remove(isPrefix: false),
-        "upper": .change { $0.uppercased() }, "lower": .change { $0.lowercased() },
-        "capitalize": .change { $0.capitalized() }, "title": .change { $0.titled() },
-        "swapcase": .change { $0.swappedCase() },
-        "isalnum": .ask { $0.allScalars(\.isPythonAlphanumeric) }, "isalpha": .ask { $0.allScalars(\.isPythonAlpha) },
-        "isascii": .ask { $0.string.utf8.allSatisfy { $0 < 0x80 } },
-        "isdecimal": .ask { $0.allScalars { $0.properties.numericType == .decimal } },
-        "isdigit": .ask { $0.allScalars(\.isPythonDigit) },
-        "isnumeric": .ask { $0.allScalars { $0.properties.numericType != nil } },
-        "isspace": .ask { $0.allScalars(\.isPythonSpace) }, "isidentifier": .ask(\.isIdentifier),
-        "isprintable": .ask { $0.isEmpty || $0.allScalars(\.isPythonPrintable) },
-        "islower": .ask(\.isLower), "isupper": .ask(\.isUpper), "istitle": .ask(\.isTitle),
-        "center": .center, "count": .count, "expandtabs": .expandTabs, "format": .format, "format_map": .formatMap,
-        "join": .join, "replace": .replace, "splitlines": .splitLines, "zfill": .fillZeros,
-        "casefold": .unsupported, "encode": .unsupported, "maketrans": .unsupported, "translate": .unsupported,
-    ]
-
-    private func allScalars(_ holds: (Unicode.Scalar) -> Bool) -> Bool {
-        !isEmpty && string.unicodeScalars.allSatisfy(holds)
-    }
-
-    var isLower: Bool {
-        let cased = string.unicodeScalars.filter(\.properties.isCased)
-        return !cased.isEmpty && cased.allSatisfy(\.properties.isLowercase)
-    }
-
-    var isUpper: Bool {
-        let cased = string.unicodeScalars.filter(\.properties.isCased)
-        return !cased.isEmpty && cased.allSatisfy(\.properties.isUppercase)
-    }
-
-    fileprivate var isIdentifier: Bool {
-        string.unicodeScalars.first?.startsIdentifier == true
-            && string.unicodeScalars.allSatisfy(\.continuesIdentifier)
-    }
-
-    fileprivate var isTitle: Bool {
-        var wasCased = false
-        var hasCased = false
-        for scalar in string.unicodeScalars {
-            let isCapital = scalar.properties.isUppercase || scalar.properties.generalCategory == .titlecaseLetter
-            if isCapital == wasCased, scalar.properties.isCased { return false }
-            wasCased = scalar.properties.isCased
-            hasCased = hasCased || wasCased
-        }
-        return hasCased
-    }
-}
-
+// Calling the methods of `TemplateText.Method`.
 extension TemplateInterpreter {
     func call(
         _ text: TemplateText, _ name: TemplateText, _ arguments: TemplateArguments
@@ -116,7 +36,8 @@ extension TemplateInterpreter {
             let wanted = try need(given, 0)
             guard let (range, _) = try part(of: text, given) else { return .int(0) }
             return .int(range.occurrences(of: wanted))
-        case .expandTabs: return .text(try expandedTabs(text, try arguments.bind(function, ["tabsize"]).int(0) ?? 8))
+        case .expandTabs:
+            return .text(try expandedTabs(text, try arguments.bind(function, ["tabsize"]).int(0) ?? 8))
         case .format: return .text(try TemplateBraceFormat.text(text, arguments, self))
         case .formatMap:
             let given = try onlyArgument(function, arguments)
@@ -178,7 +99,8 @@ extension TemplateInterpreter {
     }
 
     private func split(
-        _ text: TemplateText, _ function: String, _ arguments: TemplateArguments, _ direction: TemplateText.Direction
+        _ text: TemplateText, _ function: String, _ arguments: TemplateArguments,
+        _ direction: TemplateText.Direction
     ) throws(TemplateError) -> TemplateValue {
         let given = try arguments.bind(function, ["sep", "maxsplit"])
         let limit = try given.int(1) ?? -1
@@ -212,7 +134,8 @@ extension TemplateInterpreter {
         return try arguments.bind(function, ["sub", "start", "end"], required: 1)
     }
 
-    /// The part of a text that `start` and `end` arguments (at 1 and 2) mark, and its position; nil if `start` is beyond.
+    /// The part of a text that `start` and `end` arguments (at 1 and 2) mark, and its position; nil if
+    /// `start` is beyond.
     private func part(
         of text: TemplateText, _ given: BoundTemplateArguments
     ) throws(TemplateError) -> (TemplateText, Int)? {
@@ -227,7 +150,8 @@ extension TemplateInterpreter {
     }
 
     private func position(
-        in text: TemplateText, _ function: String, _ arguments: TemplateArguments, _ direction: TemplateText.Direction
+        in text: TemplateText, _ function: String, _ arguments: TemplateArguments,
+        _ direction: TemplateText.Direction
     ) throws(TemplateError) -> Int? {
         let given = try searchArguments(function, arguments)
         let wanted = try need(given, 0)
@@ -299,7 +223,9 @@ extension TemplateInterpreter {
         return text.with(out)
     }
 
-    private func join(_ separator: TemplateText, _ value: TemplateValue) throws(TemplateError) -> TemplateValue {
+    private func join(_ separator: TemplateText, _ value: TemplateValue) throws(TemplateError)
+        -> TemplateValue
+    {
         guard isIterable(value) else { throw TemplateError(.runtime, "can only join an iterable") }
         var out = separator.with("")
         for (i, item) in try items(of: value).enumerated() {

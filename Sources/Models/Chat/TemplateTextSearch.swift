@@ -2,8 +2,8 @@
 extension TemplateText {
     enum Direction { case forward, backward }
 
-    /// The byte offsets at which `needle` (not empty) starts, not overlapping, at most `limit` of them: the first ones
-    /// going forward in ascending order, the last ones going backward in descending order.
+    /// The byte offsets at which `needle` (not empty) starts, not overlapping, at most `limit` of them: the
+    /// first ones going forward in ascending order, the last ones going backward in descending order.
     func offsets(of needle: TemplateText, _ direction: Direction = .forward, limit: Int = .max) -> [Int] {
         let text = bytes
         let pattern = needle.bytes
@@ -58,15 +58,18 @@ extension TemplateText {
     func hasPrefix(_ prefix: TemplateText) -> Bool { string.utf8.starts(with: prefix.string.utf8) }
 
     func hasSuffix(_ suffix: TemplateText) -> Bool {
-        byteCount >= suffix.byteCount && string.utf8.suffix(suffix.byteCount).elementsEqual(suffix.string.utf8)
+        byteCount >= suffix.byteCount
+            && string.utf8.suffix(suffix.byteCount).elementsEqual(suffix.string.utf8)
     }
 
     func removingPrefix(_ prefix: TemplateText) -> TemplateText {
-        hasPrefix(prefix) ? with(String(decoding: string.utf8.dropFirst(prefix.byteCount), as: UTF8.self)) : self
+        hasPrefix(prefix)
+            ? with(String(decoding: string.utf8.dropFirst(prefix.byteCount), as: UTF8.self)) : self
     }
 
     func removingSuffix(_ suffix: TemplateText) -> TemplateText {
-        hasSuffix(suffix) ? with(String(decoding: string.utf8.dropLast(suffix.byteCount), as: UTF8.self)) : self
+        hasSuffix(suffix)
+            ? with(String(decoding: string.utf8.dropLast(suffix.byteCount), as: UTF8.self)) : self
     }
 
     /// At most `limit` replacements, from the start; all if negative.
@@ -103,8 +106,11 @@ extension TemplateText {
         return with(out)
     }
 
-    /// The parts between `separator` (not empty), at most `limit` splits if not negative, counted from `direction`.
-    func split(by separator: TemplateText, limit: Int = -1, _ direction: Direction = .forward) -> [TemplateText] {
+    /// The parts between `separator` (not empty), at most `limit` splits if not negative, counted from
+    /// `direction`.
+    func split(by separator: TemplateText, limit: Int = -1, _ direction: Direction = .forward)
+        -> [TemplateText]
+    {
         var places = offsets(of: separator, direction, limit: limit < 0 ? .max : limit)
         if direction == .backward { places.reverse() }
         let text = bytes
@@ -118,7 +124,8 @@ extension TemplateText {
         return parts
     }
 
-    /// The words between runs of white space, at most `limit` splits if not negative, counted from `direction`.
+    /// The words between runs of white space, at most `limit` splits if not negative, counted from
+    /// `direction`.
     func words(limit: Int = -1, _ direction: Direction = .forward) -> [TemplateText] {
         var limit = limit < 0 ? Int.max : limit
         let rest = direction == .forward ? scalars : scalars.reversed()
@@ -136,7 +143,8 @@ extension TemplateText {
         }
         switch direction {
         case .forward: return words.map { TemplateText(scalars: $0, isMarkup: isMarkup) }
-        case .backward: return words.reversed().map { TemplateText(scalars: $0.reversed(), isMarkup: isMarkup) }
+        case .backward:
+            return words.reversed().map { TemplateText(scalars: $0.reversed(), isMarkup: isMarkup) }
         }
     }
 

@@ -1,6 +1,7 @@
 import JSON
 
-/// A token that is found in the text before the model sees it (https://huggingface.co/docs/tokenizers/api/added-tokens).
+/// A token that is found in the text before the model sees it
+/// (https://huggingface.co/docs/tokenizers/api/added-tokens).
 struct AddedToken: Sendable {
     var id: Int32
     var content: [UInt8]
@@ -36,8 +37,8 @@ struct AddedToken: Sendable {
     }
 }
 
-/// Finds added tokens as the tokenizers library does: leftmost first, the longest of those; those that are not
-/// normalized in the text as written, then the others in what is left, normalized.
+/// Finds added tokens as the tokenizers library does: leftmost first, the longest of those; those that are
+/// not normalized in the text as written, then the others in what is left, normalized.
 struct AddedTokens: Sendable {
     private let tokens: [AddedToken]
     private let written: TokenTrie
@@ -70,7 +71,8 @@ struct AddedTokens: Sendable {
         var end = 0
         var at = 0
         while !trie.isEmpty && at < text.count {
-            guard trie.begins(with: text[at]), let found = trie.longest(in: text, from: at, to: text.count) else {
+            guard trie.begins(with: text[at]), let found = trie.longest(in: text, from: at, to: text.count)
+            else {
                 at += 1
                 continue
             }
@@ -79,7 +81,9 @@ struct AddedTokens: Sendable {
             var stop = found.end
             at = found.end
             if token.isSpecial && !parseSpecial { continue }
-            if token.singleWord && (Self.isWord(text[..<start].lastScalar) || Self.isWord(text[stop...].firstScalar)) {
+            if token.singleWord
+                && (Self.isWord(text[..<start].lastScalar) || Self.isWord(text[stop...].firstScalar))
+            {
                 continue
             }
             if token.stripsLeft {

@@ -1,5 +1,6 @@
-/// GPT-2's way to write bytes as printable characters (https://github.com/openai/gpt-2/blob/master/src/encoder.py):
-/// printable Latin-1 bytes are the character of the same code point, the others are U+0100 and up in order.
+/// GPT-2's way to write bytes as printable characters
+/// (https://github.com/openai/gpt-2/blob/master/src/encoder.py): printable Latin-1 bytes are the character of
+/// the same code point, the others are U+0100 and up in order.
 enum ByteAlphabet {
     /// The code point of each byte.
     static let scalars: [UInt32] = {
@@ -28,7 +29,8 @@ enum ByteAlphabet {
         return decode(text, to: &result) ? result : nil
     }
 
-    /// Appends the bytes that `text` stands for; false, with nothing appended, if any character is not of the alphabet.
+    /// Appends the bytes that `text` stands for; false, with nothing appended, if any character is not of the
+    /// alphabet.
     static func decode(_ text: some Collection<UInt8>, to result: inout [UInt8]) -> Bool {
         let start = result.count
         if append(text, to: &result) { return true }

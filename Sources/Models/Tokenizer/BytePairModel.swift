@@ -10,7 +10,8 @@ enum UnknownRule: Sendable, Equatable {
 struct BytePairModel: Sendable {
     /// What a word is taken apart into.
     enum Alphabet: Sendable {
-        /// Bytes, each with its symbol; -1 where it has none. The table's tokens are then bytes too, not GPT-2's letters.
+        /// Bytes, each with its symbol; -1 where it has none. The table's tokens are then bytes too, not
+        /// GPT-2's letters.
         case bytes([Int32])
         /// Characters, looked up in the table. `bytes`, 256 ids where the vocabulary has them, stand in for a
         /// character that is no token (SentencePiece's byte fallback).
@@ -41,14 +42,17 @@ struct BytePairModel: Sendable {
         boundaries = Self.keepsCharacters(alphabet, unknown) ? WordBoundaries(table) : nil
     }
 
-    /// Whether words are of characters each of which has a symbol, so that only neighbours in the text can merge.
+    /// Whether words are of characters each of which has a symbol, so that only neighbours in the text can
+    /// merge.
     private static func keepsCharacters(_ alphabet: Alphabet, _ unknown: UnknownRule) -> Bool {
         guard case .characters(let bytes) = alphabet else { return false }
         return unknown != .dropped || bytes?.allSatisfy { $0 >= 0 } == true
     }
 
     /// Appends the ids of the piece `text[range]`, which no merge reaches out of.
-    func encode(_ text: [UInt8], _ range: Range<Int>, to output: inout [Int32], _ scratch: inout TokenizerScratch) {
+    func encode(
+        _ text: [UInt8], _ range: Range<Int>, to output: inout [Int32], _ scratch: inout TokenizerScratch
+    ) {
         if ignoresMerges, let id = table.id(of: text, range) {
             output.append(id)
             return
@@ -83,12 +87,15 @@ struct BytePairModel: Sendable {
         let merges: MergeTable
 
         func merge(_ left: MergeSymbol, _ right: MergeSymbol) -> (rank: UInt32, symbol: MergeSymbol)? {
-            guard let found = merges.find(Int32(bitPattern: left.first), Int32(bitPattern: right.first)) else { return nil }
+            guard let found = merges.find(Int32(bitPattern: left.first), Int32(bitPattern: right.first))
+            else { return nil }
             return (found.rank, MergeSymbol(first: UInt32(bitPattern: found.result), second: 0))
         }
     }
 
-    private func merge(_ text: [UInt8], _ range: Range<Int>, to output: inout [Int32], _ chain: inout SymbolChain) {
+    private func merge(
+        _ text: [UInt8], _ range: Range<Int>, to output: inout [Int32], _ chain: inout SymbolChain
+    ) {
         chain.removeAll()
         switch alphabet {
         case .bytes(let symbols): appendBytes(text, range, symbols, to: &chain)

@@ -1,6 +1,7 @@
 import JSON
 
-/// The fields of one component of a tokenizer.json, with the place for messages: `normalizer.normalizers[1].pattern`.
+/// The fields of one component of a tokenizer.json, with the place for messages:
+/// `normalizer.normalizers[1].pattern`.
 struct ComponentFields {
     let json: JSON
     let place: String
@@ -51,7 +52,9 @@ struct ComponentFields {
     /// A whole number of 0 or more.
     func count(_ name: String) throws(TokenizerError) -> Int {
         let value = try required(name)
-        guard let count = value.int, count >= 0 else { throw wrong(name, value, "a whole number of 0 or more") }
+        guard let count = value.int, count >= 0 else {
+            throw wrong(name, value, "a whole number of 0 or more")
+        }
         return count
     }
 

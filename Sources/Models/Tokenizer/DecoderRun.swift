@@ -1,5 +1,5 @@
-/// Tokens on their way through a decoder's stages, one at a time: gives the same bytes as all at once would, each as soon
-/// as no later token can change it.
+/// Tokens on their way through a decoder's stages, one at a time: gives the same bytes as all at once would,
+/// each as soon as no later token can change it.
 struct DecoderRun: Sendable {
     private struct State {
         /// What waits for later tokens.
@@ -48,7 +48,11 @@ struct DecoderRun: Sendable {
             if !hasHeld { continue }
             switch decoder.stages[stage] {
             case .byteFallback:
-                if states[stage].isFused { passByte(held, stage, to: &output) } else { passRun(held, stage, to: &output) }
+                if states[stage].isFused {
+                    passByte(held, stage, to: &output)
+                } else {
+                    passRun(held, stage, to: &output)
+                }
             case .replace(let pattern, let content):
                 pass(pattern.replace(in: held, with: content), stage: stage + 1, to: &output)
             case .strip(let content, let start, let stop):
@@ -106,7 +110,9 @@ struct DecoderRun: Sendable {
             states[stage].held = token
             states[stage].hasHeld = true
             if hasHeld {
-                pass(TextPattern.literal(suffix).replace(in: held, with: [0x20]), stage: stage + 1, to: &output)
+                pass(
+                    TextPattern.literal(suffix).replace(in: held, with: [0x20]), stage: stage + 1, to: &output
+                )
             }
         case .separate: pass(seen == 0 ? token : [0x20] + token, stage: stage + 1, to: &output)
         }
@@ -135,7 +141,8 @@ struct DecoderRun: Sendable {
 
     /// The bytes of a run of byte tokens.
     private mutating func passRun(_ bytes: [UInt8], _ stage: Int, to output: inout [UInt8]) {
-        let text = String(validating: bytes, as: UTF8.self) != nil
+        let text =
+            String(validating: bytes, as: UTF8.self) != nil
             ? bytes : [[UInt8]](repeating: [0xEF, 0xBF, 0xBD], count: bytes.count).flatMap(\.self)
         pass(text, stage: stage + 1, to: &output)
     }
@@ -158,7 +165,9 @@ struct DecoderRun: Sendable {
         // The longest end of the text, behind the last match, that may be the beginning of another.
         let settled = TextPattern.literal(literal).matches(in: text, 0..<text.count).last?.upperBound ?? 0
         let longest = min(literal.count - 1, text.count - settled)
-        let tail = stride(from: longest, to: 0, by: -1).first { text.suffix($0).elementsEqual(literal.prefix($0)) } ?? 0
+        let tail =
+            stride(from: longest, to: 0, by: -1).first { text.suffix($0).elementsEqual(literal.prefix($0)) }
+            ?? 0
         states[stage].held = Array(text.suffix(tail))
         states[stage].hasHeld = tail > 0
         pass(pattern.replace(in: text.dropLast(tail), with: content), stage: stage + 1, to: &output)
@@ -186,7 +195,9 @@ struct DecoderRun: Sendable {
 
     /// The byte that a token `<0xHH>` stands for.
     static func byte(of token: [UInt8]) -> UInt8? {
-        guard token.count == 6, token.starts(with: "<0x".utf8), token[5] == UInt8(ascii: ">") else { return nil }
+        guard token.count == 6, token.starts(with: "<0x".utf8), token[5] == UInt8(ascii: ">") else {
+            return nil
+        }
         guard let high = digit(token[3]), let low = digit(token[4]) else { return nil }
         return high << 4 | low
     }

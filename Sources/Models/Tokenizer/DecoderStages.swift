@@ -16,11 +16,14 @@ extension DecoderStage {
         case "ByteLevel": return [.byteLevel(fromAlphabet: true)]
         case "ByteFallback": return [.byteFallback]
         case "Fuse": return [.fuse]
-        case "Replace": return [.replace(try fields.pattern("pattern"), Array(try fields.string("content").utf8))]
+        case "Replace":
+            return [.replace(try fields.pattern("pattern"), Array(try fields.string("content").utf8))]
         case "Strip":
             let content = Array(try fields.string("content").utf8)
             guard !content.isEmpty else { throw .invalid("\(place).content", "it is empty") }
-            return [.strip(content: content, start: try fields.count("start"), stop: try fields.count("stop"))]
+            return [
+                .strip(content: content, start: try fields.count("start"), stop: try fields.count("stop"))
+            ]
         case "Metaspace":
             let mark = Array(try fields.string("replacement").utf8)
             guard !mark.isEmpty else { throw .invalid("\(place).replacement", "it is empty") }

@@ -1,7 +1,8 @@
 import CPCRE2
 
-/// A compiled regular expression over UTF-8 bytes (PCRE2, https://www.pcre.org/current/doc/html/pcre2api.html),
-/// written in Oniguruma's syntax, which is what tokenizer.json files are written for (see `ExpressionSyntax`).
+/// A compiled regular expression over UTF-8 bytes (PCRE2,
+/// https://www.pcre.org/current/doc/html/pcre2api.html), written in Oniguruma's syntax, which is what
+/// tokenizer.json files are written for (see `ExpressionSyntax`).
 ///
 /// `@unchecked Sendable`: a compiled pattern is read-only once made; what a match writes lies in the caller's
 /// `ExpressionMatcher`.
@@ -32,11 +33,11 @@ final class Expression: @unchecked Sendable {
         return length > 0 ? String(decoding: buffer[..<Int(length)], as: UTF8.self) : "error \(error)"
     }
 
-    /// All matches within `text[range]`, in order, seen as a text of its own: nothing outside is looked at. An empty
-    /// match directly behind another one does not count. `text` must be UTF-8.
+    /// All matches within `text[range]`, in order, seen as a text of its own: nothing outside is looked at.
+    /// An empty match directly behind another one does not count. `text` must be UTF-8.
     ///
-    /// A search that exceeds the matcher's limits (catastrophic backtracking) ends the list; the same text always
-    /// ends it at the same place.
+    /// A search that exceeds the matcher's limits (catastrophic backtracking) ends the list; the same text
+    /// always ends it at the same place.
     func forEachMatch(
         in text: [UInt8], _ range: Range<Int>, with matcher: ExpressionMatcher, _ body: (Range<Int>) -> Void
     ) {
@@ -64,13 +65,15 @@ final class ExpressionMatcher: @unchecked Sendable {
     private let context: OpaquePointer
     private let stack: OpaquePointer?
 
-    /// Backtracking steps in one search; the largest honest search of a pre-tokenizer (16 MB of blanks) stays below.
+    /// Backtracking steps in one search; the largest honest search of a pre-tokenizer (16 MB of blanks) stays
+    /// below.
     private static let matchLimit: UInt32 = 100_000_000
     private static let heapLimitKiB: UInt32 = 256 * 1024
     private static let stackBytes = (first: 32 * 1024, most: 1024 * 1024)
 
     init() {
-        guard let data = pcre2_match_data_create_8(1, nil), let context = pcre2_match_context_create_8(nil) else {
+        guard let data = pcre2_match_data_create_8(1, nil), let context = pcre2_match_context_create_8(nil)
+        else {
             preconditionFailure("out of memory")
         }
         self.data = data
@@ -87,7 +90,9 @@ final class ExpressionMatcher: @unchecked Sendable {
         if let stack { pcre2_jit_stack_free_8(stack) }
     }
 
-    fileprivate func match(_ code: OpaquePointer, _ text: [UInt8], _ range: Range<Int>, from: Int) -> Range<Int>? {
+    fileprivate func match(_ code: OpaquePointer, _ text: [UInt8], _ range: Range<Int>, from: Int) -> Range<
+        Int
+    >? {
         var start = 0
         var end = 0
         let found = millrace_pcre2_match(

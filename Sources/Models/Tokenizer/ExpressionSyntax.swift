@@ -1,5 +1,5 @@
-/// Rewrites an expression from Oniguruma's syntax (https://github.com/kkos/oniguruma/blob/master/doc/RE) to PCRE2's
-/// (https://www.pcre.org/current/doc/html/pcre2syntax.html), where the two would read it differently:
+/// Rewrites an expression from Oniguruma's syntax (https://github.com/kkos/oniguruma/blob/master/doc/RE) to
+/// PCRE2's (https://www.pcre.org/current/doc/html/pcre2syntax.html), where the two would read it differently:
 ///
 /// - `\s \w \d \b` and their negations cover other characters: spelled out as classes.
 /// - `\h` is a hexadecimal digit, `\v` a vertical tab, `\uHHHH` a code point.
@@ -39,9 +39,11 @@ struct ExpressionSyntax {
 
     /// Long names of general categories; PCRE2 knows only the short ones.
     private static let shortNames = [
-        "letter": "L", "mark": "M", "number": "N", "punctuation": "P", "symbol": "S", "separator": "Z", "other": "C",
+        "letter": "L", "mark": "M", "number": "N", "punctuation": "P", "symbol": "S", "separator": "Z",
+        "other": "C",
         "uppercaseletter": "Lu", "lowercaseletter": "Ll", "titlecaseletter": "Lt", "modifierletter": "Lm",
-        "otherletter": "Lo", "nonspacingmark": "Mn", "spacingmark": "Mc", "enclosingmark": "Me", "decimalnumber": "Nd",
+        "otherletter": "Lo", "nonspacingmark": "Mn", "spacingmark": "Mc", "enclosingmark": "Me",
+        "decimalnumber": "Nd",
         "letternumber": "Nl", "othernumber": "No",
     ]
 
@@ -73,18 +75,22 @@ struct ExpressionSyntax {
         }
     }
 
-    /// A set of characters that an escape names: the inside of a class, and whether it is the rest that is meant.
+    /// A set of characters that an escape names: the inside of a class, and whether it is the rest that is
+    /// meant.
     private struct NamedSet {
         var items: String
         var negated: Bool
     }
 
     /// The set that `\` and `letter` stand for, if they do.
-    private mutating func namedSet(_ letter: Unicode.Scalar, inClass: Bool) throws(TokenizerError) -> NamedSet? {
+    private mutating func namedSet(_ letter: Unicode.Scalar, inClass: Bool) throws(TokenizerError)
+        -> NamedSet?
+    {
         switch letter {
         case "s", "S": return NamedSet(items: Self.spaces, negated: letter == "S")
         case "w", "W":
-            return NamedSet(items: inClass ? Self.wordCharacters : Self.loneWordCharacters, negated: letter == "W")
+            return NamedSet(
+                items: inClass ? Self.wordCharacters : Self.loneWordCharacters, negated: letter == "W")
         case "d", "D": return NamedSet(items: Self.categories(["Nd"]), negated: letter == "D")
         case "h", "H": return NamedSet(items: Self.hexDigits, negated: letter == "H")
         case "p", "P":
@@ -97,7 +103,9 @@ struct ExpressionSyntax {
                 name.removeFirst()
                 negated.toggle()
             }
-            guard !name.isEmpty, name.utf8.allSatisfy({ Self.isNameByte($0) }) else { throw refuse("\\p{\(name)}") }
+            guard !name.isEmpty, name.utf8.allSatisfy({ Self.isNameByte($0) }) else {
+                throw refuse("\\p{\(name)}")
+            }
             return Self.property(name, negated: negated)
         default: return nil
         }
@@ -105,8 +113,10 @@ struct ExpressionSyntax {
 
     /// Names of sets that are neither categories nor scripts.
     private static let otherProperties: Set = [
-        "any", "alphabetic", "uppercase", "lowercase", "whitespace", "emoji", "extendedpictographic", "idstart",
-        "idcontinue", "xidstart", "xidcontinue", "dash", "hexdigit", "ideographic", "math", "diacritic", "asciihexdigit",
+        "any", "alphabetic", "uppercase", "lowercase", "whitespace", "emoji", "extendedpictographic",
+        "idstart",
+        "idcontinue", "xidstart", "xidcontinue", "dash", "hexdigit", "ideographic", "math", "diacritic",
+        "asciihexdigit",
     ]
 
     private static func property(_ name: String, negated: Bool) -> NamedSet {
@@ -120,7 +130,8 @@ struct ExpressionSyntax {
             return NamedSet(items: categories([short]), negated: negated)
         }
         // PCRE2 takes a script's bare name for all characters that are used with it.
-        return NamedSet(items: "\\p{sc:\(name)}" + UnicodeAdditions.classItems(ofScript: plain), negated: negated)
+        return NamedSet(
+            items: "\\p{sc:\(name)}" + UnicodeAdditions.classItems(ofScript: plain), negated: negated)
     }
 
     private static func isNameByte(_ byte: UInt8) -> Bool {
@@ -140,21 +151,28 @@ struct ExpressionSyntax {
         case "u":
             guard at + 4 <= scalars.count else { throw refuse("\\u without four digits") }
             let digits = scalars[at..<at + 4]
-            guard digits.allSatisfy({ $0.properties.isASCIIHexDigit }) else { throw refuse("\\u without four digits") }
+            guard digits.allSatisfy({ $0.properties.isASCIIHexDigit }) else {
+                throw refuse("\\u without four digits")
+            }
             at += 4
             return "\\x{" + String(String.UnicodeScalarView(digits)) + "}"
         case "x":
             // \xHH of two digits is a byte of UTF-8 to Oniguruma: the same only for ASCII.
             guard !next(is: "{") else { return "\\x" }
-            guard at < scalars.count, ("0"..."7").contains(scalars[at]) else { throw refuse("\\x of a byte above 7F") }
+            guard at < scalars.count, ("0"..."7").contains(scalars[at]) else {
+                throw refuse("\\x of a byte above 7F")
+            }
             return "\\x"
         default:
-            return letter.properties.isAlphabetic || letter.properties.numericType != nil ? nil : "\\\(letter)"
+            return letter.properties.isAlphabetic || letter.properties.numericType != nil
+                ? nil : "\\\(letter)"
         }
     }
 
     private mutating func translateEscape() throws(TokenizerError) {
-        guard let letter = take() else { throw .invalid(place, "the expression \(source) ends with a backslash") }
+        guard let letter = take() else {
+            throw .invalid(place, "the expression \(source) ends with a backslash")
+        }
         if let set = try namedSet(letter, inClass: false) {
             output += set.negated ? "[^\(set.items)]" : "[\(set.items)]"
             return
@@ -188,7 +206,9 @@ struct ExpressionSyntax {
                 case "m": put("s")
                 default: throw refuse("the option (?\(option))")
                 }
-                guard let following = take() else { throw .invalid(place, "the expression \(source) ends within a group") }
+                guard let following = take() else {
+                    throw .invalid(place, "the expression \(source) ends within a group")
+                }
                 option = following
             }
             put(option)
@@ -217,12 +237,16 @@ struct ExpressionSyntax {
         var complements: [String] = []
         var first = true
         while true {
-            guard let scalar = take() else { throw .invalid(place, "the expression \(source) ends within a class") }
+            guard let scalar = take() else {
+                throw .invalid(place, "the expression \(source) ends within a class")
+            }
             if scalar == "]" && !first { break }
             first = false
             switch scalar {
             case "\\":
-                guard let letter = take() else { throw .invalid(place, "the expression \(source) ends with a backslash") }
+                guard let letter = take() else {
+                    throw .invalid(place, "the expression \(source) ends with a backslash")
+                }
                 if let set = try namedSet(letter, inClass: true) {
                     if set.negated { complements.append(set.items) } else { items += set.items }
                 } else if letter == "b" {

@@ -21,10 +21,12 @@ enum GGUFModelBuilder {
         var split: [PreTokenizer] = []
         for expression in pre.expressions { split.append(try PreTokenizer.split(expression)) }
         let model = BytePairModel(
-            table: table, merges: merges.table, alphabet: .bytes(merges.byteSymbols), ignoresMerges: pre.ignoresMerges,
+            table: table, merges: merges.table, alphabet: .bytes(merges.byteSymbols),
+            ignoresMerges: pre.ignoresMerges,
             leftovers: merges.leftovers)
         let decoder = TokenDecoder(
-            table: table, overrides: overrides, special: vocabulary.specialIDs, stages: [.byteLevel(fromAlphabet: false)])
+            table: table, overrides: overrides, special: vocabulary.specialIDs,
+            stages: [.byteLevel(fromAlphabet: false)])
         return (.bytePair(model, split: split), decoder)
     }
 
@@ -33,8 +35,8 @@ enum GGUFModelBuilder {
         return .invalid(GGUFVocabulary.prefix + "tokens", "ids \(first) and \(second) are both \"\(text)\"")
     }
 
-    /// Merges by symbols. Symbols are ids; bytes and parts of merges that are no tokens get symbols above all ids, because
-    /// they too stand between their neighbours while those are merged.
+    /// Merges by symbols. Symbols are ids; bytes and parts of merges that are no tokens get symbols above all
+    /// ids, because they too stand between their neighbours while those are merged.
     private struct Merges {
         private(set) var table: MergeTable
         private(set) var byteSymbols: [Int32] = []
@@ -46,7 +48,9 @@ enum GGUFModelBuilder {
         init(_ vocabulary: GGUFVocabulary, _ tokens: TokenTable) throws(TokenizerError) {
             let key = GGUFVocabulary.prefix + "merges"
             guard vocabulary.metadata[key] != nil else { throw .missing(key) }
-            guard let lines = vocabulary.metadata.strings(key) else { throw .invalid(key, "it is not an array of strings") }
+            guard let lines = vocabulary.metadata.strings(key) else {
+                throw .invalid(key, "it is not an array of strings")
+            }
             self.tokens = tokens
             table = MergeTable(capacity: lines.count)
             for byte in 0..<256 { byteSymbols.append(symbol([UInt8(byte)], 0..<1)) }
@@ -61,7 +65,8 @@ enum GGUFModelBuilder {
                 let middle = both.count
                 guard ByteAlphabet.decode(line[(space + 1)...], to: &both) else { continue }
                 table.insert(
-                    left: symbol(both, 0..<middle), right: symbol(both, middle..<both.count), rank: UInt32(rank),
+                    left: symbol(both, 0..<middle), right: symbol(both, middle..<both.count),
+                    rank: UInt32(rank),
                     result: symbol(both, 0..<both.count), overwrites: false)
             }
         }
@@ -86,7 +91,8 @@ enum GGUFModelBuilder {
             if let other = table.append(token) { throw duplicate(token, Int(other), id) }
             if vocabulary.kinds[id] == .byte && DecoderRun.byte(of: token) == nil {
                 let text = String(decoding: token, as: UTF8.self)
-                throw .invalid(GGUFVocabulary.prefix + "token_type", "id \(id) is a byte token, but it is \"\(text)\"")
+                throw .invalid(
+                    GGUFVocabulary.prefix + "token_type", "id \(id) is a byte token, but it is \"\(text)\"")
             }
         }
         let scores = try vocabulary.scores()
@@ -95,7 +101,8 @@ enum GGUFModelBuilder {
             let hex = String(byte, radix: 16, uppercase: true)
             let name = "<0x\(byte < 16 ? "0" : "")\(hex)>"
             guard let id = table.id(of: name) ?? table.id(of: [UInt8(byte)]) ?? unknown else {
-                throw .missing("\(GGUFVocabulary.prefix)tokens: the byte token \(name), and unknown_token_id,")
+                throw .missing(
+                    "\(GGUFVocabulary.prefix)tokens: the byte token \(name), and unknown_token_id,")
             }
             bytes.append(id)
         }

@@ -1,5 +1,5 @@
-/// What a GGUF file's `tokenizer.ggml.pre` names: how text is split before byte-level merges run. The file holds only a name;
-/// the expressions are those of the tokenizer.json files that the names were given for
+/// What a GGUF file's `tokenizer.ggml.pre` names: how text is split before byte-level merges run. The file
+/// holds only a name; the expressions are those of the tokenizer.json files that the names were given for
 /// (https://github.com/ggml-org/llama.cpp/blob/master/convert_hf_to_gguf_update.py lists models and names).
 struct GGUFPreTokenizer: Sendable {
     let names: [String]
@@ -28,7 +28,8 @@ struct GGUFPreTokenizer: Sendable {
         let upper = #"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"#
         let lower = #"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"#
         let before = #"[^\r\n\p{L}\p{N}]?"#
-        return before + upper + "*" + lower + "+" + contraction + "|" + before + upper + "+" + lower + "*" + contraction
+        return before + upper + "*" + lower + "+" + contraction + "|" + before + upper + "+" + lower + "*"
+            + contraction
             + "|" + digits + #"| ?[^\s\p{L}\p{N}]+[\r\n/]*|"# + blanks
     }
 
@@ -38,28 +39,35 @@ struct GGUFPreTokenizer: Sendable {
             expressions: [#"[\p{P}\$\+<=>\^~\|]+"#, gpt2, #"\p{N}+"#, "[0-9][0-9][0-9]"]),
         GGUFPreTokenizer(
             names: [
-                "gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "jina-es", "jina-de", "jina-v2-es",
+                "gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "jina-es", "jina-de",
+                "jina-v2-es",
                 "jina-v2-de", "gigachat", "a.x-4.0", "mellum", "modern-bert", "exaone4",
             ],
             expressions: [gpt2]),
         GGUFPreTokenizer(
-            names: ["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
+            names: [
+                "smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2",
+            ],
             expressions: [#"\p{N}"#, gpt2]),
         GGUFPreTokenizer(
-            names: ["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"],
+            names: [
+                "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
+            ],
             expressions: [cl100k(digits: #"\p{N}{1,3}"#)], ignoresMerges: true, addsBOS: true),
         GGUFPreTokenizer(
             names: ["dbrx", "smaug-bpe", "chatglm-bpe", "glm4"],
             expressions: [cl100k(digits: #"\p{N}{1,3}"#)]),
         GGUFPreTokenizer(
             names: [
-                "qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan", "megrez", "grok-2", "solar-open", "kormo", "f2llmv2",
+                "qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan", "megrez", "grok-2", "solar-open",
+                "kormo", "f2llmv2",
             ],
             expressions: [cl100k(digits: #"\p{N}"#)]),
         GGUFPreTokenizer(
             names: ["qwen35"],
             expressions: [
-                contraction + #"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|"# + blanks
+                contraction + #"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|"#
+                    + blanks
             ]),
         GGUFPreTokenizer(
             names: ["tekken"],
@@ -73,7 +81,8 @@ struct GGUFPreTokenizer: Sendable {
         GGUFPreTokenizer(
             names: ["deepseek-llm"],
             expressions: [
-                "[\r\n]", #"\s?["# + casedLetters + "]+", #"\s?[!-/:-~！-／：-～‘-‟　-。]+"#, #"\s+$"#, "[一-龥ࠀ-一가-퟿]+",
+                "[\r\n]", #"\s?["# + casedLetters + "]+", #"\s?[!-/:-~！-／：-～‘-‟　-。]+"#, #"\s+$"#,
+                "[一-龥ࠀ-一가-퟿]+",
                 #"\p{N}"#,
             ]),
         GGUFPreTokenizer(
@@ -95,7 +104,8 @@ struct GGUFPreTokenizer: Sendable {
         GGUFPreTokenizer(
             names: ["bailingmoe", "bailingmoe2", "llada-moe"],
             expressions: [
-                #"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"#
+                #"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*"#
+                    + #"|\s*[\r\n]|\s+(?!\S)|\s+"#
             ]),
         GGUFPreTokenizer(
             names: ["seed-coder"],
@@ -107,7 +117,8 @@ struct GGUFPreTokenizer: Sendable {
 
     /// Letters with case, as deepseek-llm's tokenizer.json lists them.
     private static let casedLetters =
-        "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼ"
+        "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽ"
+        + "Ა-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼ"
         + "ℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ"
         + "𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃"
 }

@@ -1,5 +1,6 @@
-/// A tokenizer as GGUF files hold it, exact to llama.cpp's (https://github.com/ggml-org/llama.cpp/blob/master/src/llama-vocab.cpp)
-/// in its ids, and to the original tokenizers in the text of ids.
+/// A tokenizer as GGUF files hold it, exact to llama.cpp's
+/// (https://github.com/ggml-org/llama.cpp/blob/master/src/llama-vocab.cpp) in its ids, and to the original
+/// tokenizers in the text of ids.
 struct GGUFTokenizer: Tokenizer {
     enum Model: Sendable {
         /// Byte-level merges within pieces.
@@ -38,7 +39,9 @@ struct GGUFTokenizer: Tokenizer {
         default: throw .unsupported(key, "the tokenizer model \(kind); known are gpt2 and llama")
         }
         if try vocabulary.bool("add_eos_token") ?? false {
-            guard let eos = special.eos else { throw .missing(GGUFVocabulary.prefix + "eos_token_id (add_eos_token is true)") }
+            guard let eos = special.eos else {
+                throw .missing(GGUFVocabulary.prefix + "eos_token_id (add_eos_token is true)")
+            }
             suffix = [eos]
         } else {
             suffix = []
@@ -78,7 +81,8 @@ struct GGUFTokenizer: Tokenizer {
     }
 
     private func encode(
-        _ text: [UInt8], _ range: Range<Int>, atStart: Bool, to output: inout [Int32], _ scratch: inout TokenizerScratch
+        _ text: [UInt8], _ range: Range<Int>, atStart: Bool, to output: inout [Int32],
+        _ scratch: inout TokenizerScratch
     ) {
         switch model {
         case .bytePair(let model, let split):

@@ -1,4 +1,5 @@
-/// What a GGUF file's `tokenizer.ggml.*` keys say (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer), checked.
+/// What a GGUF file's `tokenizer.ggml.*` keys say
+/// (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer), checked.
 struct GGUFVocabulary {
     /// The kinds of tokens, as llama.cpp numbers them.
     enum Kind: Int64 {
@@ -22,7 +23,9 @@ struct GGUFVocabulary {
         guard tokens.count <= Int32.max / 4, tokens.reduce(0, { $0 + $1.count }) <= UInt32.max / 2 else {
             throw .invalid(key, "its \(tokens.count) tokens are more than any vocabulary has")
         }
-        for (id, token) in tokens.enumerated() where token.isEmpty { tokens[id] = Array("[EMPTY_\(id)]".utf8) }
+        for (id, token) in tokens.enumerated() where token.isEmpty {
+            tokens[id] = Array("[EMPTY_\(id)]".utf8)
+        }
         self.tokens = tokens
         kinds = try Self.kinds(metadata, count: tokens.count)
     }
@@ -30,7 +33,9 @@ struct GGUFVocabulary {
     private static func kinds(_ metadata: GGUFMetadata, count: Int) throws(TokenizerError) -> [Kind] {
         let key = prefix + "token_type"
         guard metadata[key] != nil else { return [Kind](repeating: .normal, count: count) }
-        guard let numbers = metadata.ints(key) else { throw .invalid(key, "it is not an array of whole numbers") }
+        guard let numbers = metadata.ints(key) else {
+            throw .invalid(key, "it is not an array of whole numbers")
+        }
         guard numbers.count == count else {
             throw .invalid(key, "it has \(numbers.count) elements, tokenizer.ggml.tokens has \(count)")
         }
@@ -94,12 +99,14 @@ struct GGUFVocabulary {
 
     /// Special tokens that end a turn or a text by their name, which is all that many files have.
     private static let endNames: [String] = [
-        "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>",
+        "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>",
+        "<|eom_id|>",
         "<EOT>", "[EOT]", "<|end_of_text|>", "<end_of_utterance>", "<｜end▁of▁sentence｜>",
     ]
 
     /// - Parameter addsBOS: where the file does not say.
-    func special(addsBOS fallback: Bool, _ defaults: (bos: Int32, eos: Int32, unknown: Int32)?) throws(TokenizerError)
+    func special(addsBOS fallback: Bool, _ defaults: (bos: Int32, eos: Int32, unknown: Int32)?)
+        throws(TokenizerError)
         -> SpecialTokens
     {
         func standard(_ id: Int32?) -> Int32? {

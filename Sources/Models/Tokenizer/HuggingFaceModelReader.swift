@@ -41,7 +41,8 @@ struct HuggingFaceModelReader {
     /// Whether a piece's letters of the byte alphabet may as well be the bytes.
     var mayBeBytes: Bool { !isUnigram && fields.optional("byte_fallback")?.bool != true }
 
-    /// - Parameter bytes: the pieces that the model will see are bytes, not their letters in GPT-2's alphabet.
+    /// - Parameter bytes: the pieces that the model will see are bytes, not their letters in GPT-2's
+    ///   alphabet.
     func make(bytes: Bool) throws(TokenizerError) -> Made {
         isUnigram ? try makeUnigram() : try makeBytePair(bytes: bytes)
     }
@@ -88,11 +89,14 @@ struct HuggingFaceModelReader {
     /// `{"token": id, …}`. Ids may have gaps, but no two tokens one id.
     private func readVocabulary(bytes: Bool) throws(TokenizerError) -> Vocabulary {
         let place = "\(fields.place).vocab"
-        guard let members = try fields.required("vocab").object?.members else { throw .invalid(place, "it is not an object") }
+        guard let members = try fields.required("vocab").object?.members else {
+            throw .invalid(place, "it is not an object")
+        }
         var order = [Int32](repeating: -1, count: members.count)
         for (i, member) in members.enumerated() {
             guard case .int(let id) = member.value, id >= 0, id < HuggingFaceReader.idLimit else {
-                throw .invalid("\(place)[\"\(member.name)\"]", "it is not an id below \(HuggingFaceReader.idLimit)")
+                throw .invalid(
+                    "\(place)[\"\(member.name)\"]", "it is not an id below \(HuggingFaceReader.idLimit)")
             }
             while order.count <= id { order += [Int32](repeating: -1, count: order.count + 1) }
             if order[Int(id)] >= 0 {
@@ -114,7 +118,8 @@ struct HuggingFaceModelReader {
             letters.removeAll(keepingCapacity: true)
             let isSpelled = bytes && ByteAlphabet.decode(name.utf8, to: &letters)
             if bytes && !isSpelled { vocabulary.spelledPlainly[Array(name.utf8)] = Int32(id) }
-            let other = isSpelled
+            let other =
+                isSpelled
                 ? vocabulary.table.append(letters) : vocabulary.table.append(name.utf8, searchable: !bytes)
             if let other { throw .invalid(place, "\"\(name)\" is there twice, as \(other) and \(id)") }
         }
@@ -133,11 +138,15 @@ struct HuggingFaceModelReader {
             let isSpelled: Bool
             if let text = line.string {
                 if text.utf8.starts(with: "#version".utf8) { continue }
-                guard let space = text.utf8.firstIndex(of: 0x20) else { throw Self.malformed(fields.place, i) }
+                guard let space = text.utf8.firstIndex(of: 0x20) else {
+                    throw Self.malformed(fields.place, i)
+                }
                 let rest = text.utf8[text.utf8.index(after: space)...]
                 if rest.contains(0x20) { throw Self.malformed(fields.place, i) }
                 isSpelled = Self.append(text.utf8[..<space], rest, bytes, to: &both, &middle)
-            } else if let pair = line.array, pair.count == 2, let left = pair[0].string, let right = pair[1].string {
+            } else if let pair = line.array, pair.count == 2, let left = pair[0].string,
+                let right = pair[1].string
+            {
                 isSpelled = Self.append(left.utf8, right.utf8, bytes, to: &both, &middle)
             } else {
                 throw Self.malformed(fields.place, i)
@@ -145,17 +154,23 @@ struct HuggingFaceModelReader {
             rank += 1
             // What is not of the alphabet of bytes, no text contains.
             guard isSpelled else { continue }
-            guard let left = table.id(of: both, 0..<middle), let right = table.id(of: both, middle..<both.count),
+            guard let left = table.id(of: both, 0..<middle),
+                let right = table.id(of: both, middle..<both.count),
                 let result = table.id(of: both, 0..<both.count)
-            else { throw .invalid("\(fields.place).merges[\(i)]", "its tokens or what they make are not in the vocabulary") }
+            else {
+                throw .invalid(
+                    "\(fields.place).merges[\(i)]", "its tokens or what they make are not in the vocabulary")
+            }
             merges.insert(left: left, right: right, rank: rank, result: result, overwrites: true)
         }
         return merges
     }
 
-    /// Appends the two tokens of a merge and says where the second begins; false if they are not of the alphabet.
+    /// Appends the two tokens of a merge and says where the second begins; false if they are not of the
+    /// alphabet.
     private static func append(
-        _ left: some Collection<UInt8>, _ right: some Collection<UInt8>, _ bytes: Bool, to output: inout [UInt8],
+        _ left: some Collection<UInt8>, _ right: some Collection<UInt8>, _ bytes: Bool,
+        to output: inout [UInt8],
         _ middle: inout Int
     ) -> Bool {
         if bytes {
@@ -179,7 +194,9 @@ struct HuggingFaceModelReader {
         var table = TokenTable(capacity: entries.count)
         var scores: [Double] = []
         for (i, entry) in entries.enumerated() {
-            guard let pair = entry.array, pair.count == 2, let token = pair[0].string, let score = pair[1].double else {
+            guard let pair = entry.array, pair.count == 2, let token = pair[0].string,
+                let score = pair[1].double
+            else {
                 throw .invalid("\(fields.place).vocab[\(i)]", "it is not a token and its score")
             }
             if let other = table.append(token.utf8) {
@@ -190,7 +207,9 @@ struct HuggingFaceModelReader {
         var unknown: Int32?
         if fields.optional("unk_id") != nil {
             let id = try fields.count("unk_id")
-            guard id < entries.count else { throw .invalid("\(fields.place).unk_id", "\(id) is not below \(entries.count)") }
+            guard id < entries.count else {
+                throw .invalid("\(fields.place).unk_id", "\(id) is not below \(entries.count)")
+            }
             unknown = Int32(id)
         }
         let fallsBack = try fields.bool("byte_fallback", default: false)

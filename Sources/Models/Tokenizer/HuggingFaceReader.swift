@@ -13,14 +13,18 @@ struct HuggingFaceReader {
     static let idLimit = 1 << 24
 
     func read() throws(TokenizerError) -> HuggingFaceTokenizer {
-        let normalizers = try Normalizer.steps(of: tokenizer.json["normalizer"], at: "tokenizer.json: normalizer")
-        var preTokenizers = try PreTokenizer.steps(of: tokenizer.json["pre_tokenizer"], at: "tokenizer.json: pre_tokenizer")
+        let normalizers = try Normalizer.steps(
+            of: tokenizer.json["normalizer"], at: "tokenizer.json: normalizer")
+        var preTokenizers = try PreTokenizer.steps(
+            of: tokenizer.json["pre_tokenizer"], at: "tokenizer.json: pre_tokenizer")
         var stages = try DecoderStage.stages(of: tokenizer.json["decoder"], at: "tokenizer.json: decoder")
 
-        let reader = try HuggingFaceModelReader(ComponentFields(tokenizer.required("model"), at: "tokenizer.json: model"))
-        // Bytes need not become letters and back, where that is all that happens to pieces before the model and to tokens
-        // behind it.
-        let isByteLevel = reader.mayBeBytes && Self.isByteLevel(preTokenizers.last) && Self.isByteLevel(stages.first)
+        let reader = try HuggingFaceModelReader(
+            ComponentFields(tokenizer.required("model"), at: "tokenizer.json: model"))
+        // Bytes need not become letters and back, where that is all that happens to pieces before the model
+        // and to tokens behind it.
+        let isByteLevel =
+            reader.mayBeBytes && Self.isByteLevel(preTokenizers.last) && Self.isByteLevel(stages.first)
         if isByteLevel {
             preTokenizers.removeLast()
             stages[0] = .byteLevel(fromAlphabet: false)
@@ -31,13 +35,16 @@ struct HuggingFaceReader {
         let vocabularySize = max(made.vocabulary.table.count, added.reduce(0) { max($0, Int($1.id) + 1) })
         let matcher = ExpressionMatcher()
         let normalized = { (token: AddedToken) -> [UInt8] in
-            token.isNormalized ? normalizers.reduce(token.content) { $1.apply(to: $0, matcher) } : token.content
+            token.isNormalized
+                ? normalizers.reduce(token.content) { $1.apply(to: $0, matcher) } : token.content
         }
         var overrides: [Int32: [UInt8]] = [:]
         for token in added {
             let content = normalized(token)
             let piece = isByteLevel ? ByteAlphabet.decode(content) ?? content : content
-            if Int(token.id) >= made.vocabulary.table.count || !made.vocabulary.table[Int(token.id)].elementsEqual(piece) {
+            if Int(token.id) >= made.vocabulary.table.count
+                || !made.vocabulary.table[Int(token.id)].elementsEqual(piece)
+            {
                 overrides[token.id] = piece
             }
         }
@@ -48,7 +55,8 @@ struct HuggingFaceReader {
             added: AddedTokens(added, normalizedContent: normalized), normalizers: normalizers,
             preTokenizers: preTokenizers, model: made.model, template: template,
             decoder: TokenDecoder(
-                table: made.vocabulary.table, overrides: overrides, special: Set(added.filter(\.isSpecial).map(\.id)),
+                table: made.vocabulary.table, overrides: overrides,
+                special: Set(added.filter(\.isSpecial).map(\.id)),
                 stages: stages))
     }
 
@@ -60,8 +68,8 @@ struct HuggingFaceReader {
         if case .byteLevel? = stage { true } else { false }
     }
 
-    /// Those of tokenizer.json, then those that only tokenizer_config.json knows: `added_tokens_decoder`, and special tokens
-    /// by name that the model has.
+    /// Those of tokenizer.json, then those that only tokenizer_config.json knows: `added_tokens_decoder`, and
+    /// special tokens by name that the model has.
     private func addedTokens(_ made: HuggingFaceModelReader.Made) throws(TokenizerError) -> [AddedToken] {
         var added: [AddedToken] = []
         var ids: [[UInt8]: Int32] = [:]
@@ -69,11 +77,14 @@ struct HuggingFaceReader {
         func append(_ fields: ComponentFields) throws(TokenizerError) {
             var token = try AddedToken(fields, id: 0)
             if token.content.isEmpty || ids[token.content] != nil { return }
-            // The library numbers tokens that the model does not have itself, whatever id the file gives them.
+            // The library numbers tokens that the model does not have itself, whatever id the file gives
+            // them.
             if let id = made.vocabulary.id(of: token.content) {
                 token.id = id
             } else {
-                guard following < Self.idLimit else { throw .invalid(fields.place, "there are too many tokens") }
+                guard following < Self.idLimit else {
+                    throw .invalid(fields.place, "there are too many tokens")
+                }
                 token.id = Int32(following)
                 following += 1
             }
@@ -100,14 +111,16 @@ struct HuggingFaceReader {
         return added
     }
 
-    /// tokenizer_config.json's `add_bos_token` and `add_eos_token`, where either is there, replace the post-processor, as in
-    /// the transformers library.
-    private func template(_ names: SpecialNames, _ vocabularySize: Int) throws(TokenizerError) -> TextTemplate {
+    /// tokenizer_config.json's `add_bos_token` and `add_eos_token`, where either is there, replace the
+    /// post-processor, as in the transformers library.
+    private func template(_ names: SpecialNames, _ vocabularySize: Int) throws(TokenizerError) -> TextTemplate
+    {
         let addsBOS = try flag("add_bos_token")
         let addsEOS = try flag("add_eos_token")
         if addsBOS == nil && addsEOS == nil {
             return try TextTemplate(
-                tokenizer.json["post_processor"], at: "tokenizer.json: post_processor", vocabularySize: vocabularySize)
+                tokenizer.json["post_processor"], at: "tokenizer.json: post_processor",
+                vocabularySize: vocabularySize)
         }
         let before = addsBOS == true ? names.id("bos_token") : nil
         let after = addsEOS == true ? names.id("eos_token") : nil
@@ -122,7 +135,9 @@ struct HuggingFaceReader {
         return flag
     }
 
-    private func special(_ names: SpecialNames, _ template: TextTemplate) throws(TokenizerError) -> SpecialTokens {
+    private func special(_ names: SpecialNames, _ template: TextTemplate) throws(TokenizerError)
+        -> SpecialTokens
+    {
         let generated = try Self.ids(generationConfig["eos_token_id"], "generation_config.json: eos_token_id")
         let modelled = try Self.ids(modelConfig["eos_token_id"], "config.json: eos_token_id")
         let configured = generated ?? modelled ?? []
@@ -141,7 +156,9 @@ struct HuggingFaceReader {
         guard let json, !json.isNull else { return nil }
         var ids: [Int32] = []
         for value in json.array ?? [json] {
-            guard let id = value.int, id >= 0, id < idLimit else { throw .invalid(place, "it is not a token's id") }
+            guard let id = value.int, id >= 0, id < idLimit else {
+                throw .invalid(place, "it is not a token's id")
+            }
             ids.append(Int32(id))
         }
         return ids
@@ -150,7 +167,9 @@ struct HuggingFaceReader {
 
 /// The special tokens that the configuration names.
 struct SpecialNames {
-    static let keys = ["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"]
+    static let keys = [
+        "bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token",
+    ]
     private var ids: [String: Int32] = [:]
 
     init(config: JSON, map: JSON, added: [AddedToken], made: HuggingFaceModelReader.Made) {
@@ -163,7 +182,8 @@ struct SpecialNames {
 
     func id(_ key: String) -> Int32? { ids[key] }
 
-    /// `"</s>"` or `{"content": "</s>", …}`, in tokenizer_config.json or, in older folders, special_tokens_map.json.
+    /// `"</s>"` or `{"content": "</s>", …}`, in tokenizer_config.json or, in older folders,
+    /// special_tokens_map.json.
     static func content(_ key: String, _ config: JSON, _ map: JSON) -> [UInt8]? {
         for json in [config[key], map[key]] {
             if let text = json?.string ?? json?["content"]?.string { return Array(text.utf8) }

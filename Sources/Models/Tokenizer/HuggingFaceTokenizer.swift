@@ -1,7 +1,8 @@
 import JSON
 
-/// A tokenizer as a tokenizer.json describes it, exact to the tokenizers library (https://github.com/huggingface/tokenizers):
-/// added tokens, normalizer, pre-tokenizer, model, template, decoder.
+/// A tokenizer as a tokenizer.json describes it, exact to the tokenizers library
+/// (https://github.com/huggingface/tokenizers): added tokens, normalizer, pre-tokenizer, model, template,
+/// decoder.
 struct HuggingFaceTokenizer: Tokenizer {
     enum Model: Sendable {
         case bytePair(BytePairModel)
@@ -50,7 +51,9 @@ struct HuggingFaceTokenizer: Tokenizer {
                     var segment = range.count == bytes.count ? bytes : Array(bytes[range])
                     var isFirst = range.lowerBound == 0
                     for step in normalizers {
-                        if isFirst && prefixesFirst { isFirst = !step.dropsBeginning(of: segment, scratch.matcher) }
+                        if isFirst && prefixesFirst {
+                            isFirst = !step.dropsBeginning(of: segment, scratch.matcher)
+                        }
                         segment = step.apply(to: segment, scratch.matcher)
                     }
                     encode(segment, isFirst, parseSpecial, to: &output, &scratch)

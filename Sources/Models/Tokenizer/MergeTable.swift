@@ -18,7 +18,8 @@ struct MergeTable: Sendable {
         mask = size - 1
     }
 
-    /// - Parameter overwrites: what happens to a pair that is already there: it gets the new rank, or keeps the old one.
+    /// - Parameter overwrites: what happens to a pair that is already there: it gets the new rank, or keeps
+    ///   the old one.
     mutating func insert(left: Int32, right: Int32, rank: UInt32, result: Int32, overwrites: Bool) {
         let pair = Self.pair(left, right)
         let at = position(of: pair)

@@ -36,14 +36,17 @@ enum Normalizer: Sendable {
         case "Lowercase": return [.lowercase]
         case "StripAccents": return [.stripAccents]
         case "ByteLevel": return [.byteLevel]
-        case "Strip": return [.strip(left: try fields.bool("strip_left"), right: try fields.bool("strip_right"))]
-        case "Replace": return [.replace(try fields.pattern("pattern"), Array(try fields.string("content").utf8))]
+        case "Strip":
+            return [.strip(left: try fields.bool("strip_left"), right: try fields.bool("strip_right"))]
+        case "Replace":
+            return [.replace(try fields.pattern("pattern"), Array(try fields.string("content").utf8))]
         case "Prepend": return [.prepend(Array(try fields.string("prepend").utf8))]
         default: throw .unsupported(place, "a normalizer of type \(type)")
         }
     }
 
-    /// Whether what becomes of `text` begins with something else than its first character or what that became.
+    /// Whether what becomes of `text` begins with something else than its first character or what that
+    /// became.
     func dropsBeginning(of text: [UInt8], _ matcher: ExpressionMatcher) -> Bool {
         switch self {
         case .strip(let left, _): left && Self.strip(text, left: true, right: false).count < text.count
@@ -53,7 +56,8 @@ enum Normalizer: Sendable {
                 match.lowerBound == 0 && !match.isEmpty
                     && (content.isEmpty || match.count > UTF8Character.length(lead: text[0]))
             } ?? false
-        case .stripAccents: String(decoding: text, as: UTF8.self).unicodeScalars.first.map(Self.isMark) ?? false
+        case .stripAccents:
+            String(decoding: text, as: UTF8.self).unicodeScalars.first.map(Self.isMark) ?? false
         case .unicode, .lowercase, .prepend, .byteLevel: false
         }
     }
@@ -65,14 +69,15 @@ enum Normalizer: Sendable {
         case .lowercase: return Self.mapScalars(text) { $0.properties.lowercaseMapping }
         case .stripAccents: return Self.mapScalars(text) { Self.isMark($0) ? "" : String($0) }
         case .strip(let left, let right): return Self.strip(text, left: left, right: right)
-        case .replace(let pattern, let content): return pattern.replace(in: text, with: content, matcher: matcher)
+        case .replace(let pattern, let content):
+            return pattern.replace(in: text, with: content, matcher: matcher)
         case .prepend(let prefix): return text.isEmpty ? text : prefix + text
         case .byteLevel: return ByteAlphabet.encode(text)
         }
     }
 
-    /// Normalizes every run of characters beyond ASCII, with the one before it, which the first may compose with.
-    /// ASCII characters neither change nor join what is before them.
+    /// Normalizes every run of characters beyond ASCII, with the one before it, which the first may compose
+    /// with. ASCII characters neither change nor join what is before them.
     private static func normalize(_ text: [UInt8], _ form: UnicodeForm) -> [UInt8] {
         // Nothing below U+0300 composes; nothing below U+00C0 decomposes, compatibly below U+00A0.
         let firstAffected: UInt8 = form == .nfc ? 0xCC : form == .nfd ? 0xC3 : 0xC2
@@ -89,13 +94,15 @@ enum Normalizer: Sendable {
     }
 
     private static func normalize(_ text: String, _ form: UnicodeForm) -> String {
-        // Foundation does not reorder the marks that one decomposition yields among those around it; a second pass does.
+        // Foundation does not reorder the marks that one decomposition yields among those around it; a second
+        // pass does.
         switch form {
         case .nfc, .nfd:
             let decomposed = text.decomposedStringWithCanonicalMapping.decomposedStringWithCanonicalMapping
             return form == .nfd ? decomposed : decomposed.precomposedStringWithCanonicalMapping
         case .nfkc, .nfkd:
-            let decomposed = text.decomposedStringWithCompatibilityMapping.decomposedStringWithCompatibilityMapping
+            let decomposed = text.decomposedStringWithCompatibilityMapping
+                .decomposedStringWithCompatibilityMapping
             return form == .nfkd ? decomposed : decomposed.precomposedStringWithCanonicalMapping
         }
     }

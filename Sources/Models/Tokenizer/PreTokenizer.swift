@@ -1,6 +1,7 @@
 import JSON
 
-/// What happens to the matches of a split (https://huggingface.co/docs/tokenizers/api/pre-tokenizers#tokenizers.pre_tokenizers.Split).
+/// What happens to the matches of a split
+/// (https://huggingface.co/docs/tokenizers/api/pre-tokenizers#tokenizers.pre_tokenizers.Split).
 enum SplitBehavior: String, Sendable {
     case removed = "Removed"
     case isolated = "Isolated"
@@ -10,12 +11,14 @@ enum SplitBehavior: String, Sendable {
 }
 
 /// One step from normalized text to pieces that no token spans
-/// (https://github.com/huggingface/tokenizers/tree/main/tokenizers/src/pre_tokenizers). The library's pre-tokenizers are made of these.
+/// (https://github.com/huggingface/tokenizers/tree/main/tokenizers/src/pre_tokenizers). The library's
+/// pre-tokenizers are made of these.
 enum PreTokenizer: Sendable {
     /// - inverted: what does not match is split at, instead of what does.
     case split(TextPattern, SplitBehavior, inverted: Bool)
     case replace(TextPattern, [UInt8])
-    /// Puts `mark` before every piece that does not begin with it; `firstOnly`: only at the beginning of the text.
+    /// Puts `mark` before every piece that does not begin with it; `firstOnly`: only at the beginning of the
+    /// text.
     case prefix(mark: [UInt8], firstOnly: Bool)
     /// Bytes become letters of GPT-2's alphabet.
     case byteLevel
@@ -24,7 +27,8 @@ enum PreTokenizer: Sendable {
     static let gpt2Expression = #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
     private static let punctuation = #"[\x{21}-\x{2F}\x{3A}-\x{40}\x{5B}-\x{60}\x{7B}-\x{7E}\p{P}]"#
     /// Rust's `\w`, for the classes of Whitespace.
-    private static let rustWord = #"\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\x{24b6}-\x{24e9}"#
+    private static let rustWord =
+        #"\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\x{24b6}-\x{24e9}"#
         + #"\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}"#
 
     /// The steps of a `pre_tokenizer` component, sequences flattened.
@@ -48,7 +52,8 @@ enum PreTokenizer: Sendable {
             let individual = try fields.bool("individual_digits")
             return [try split(#"\p{N}"#, individual ? .isolated : .contiguous)]
         case "Punctuation":
-            let chosen = fields.optional("behavior") == nil ? SplitBehavior.isolated : try behavior(fields, "behavior")
+            let chosen =
+                fields.optional("behavior") == nil ? SplitBehavior.isolated : try behavior(fields, "behavior")
             return [try split(punctuation, chosen)]
         case "Whitespace":
             return [try split("[\(rustWord)]+|[^\(rustWord)\\s]+", .removed, inverted: true)]
@@ -60,7 +65,9 @@ enum PreTokenizer: Sendable {
         }
     }
 
-    private static func behavior(_ fields: ComponentFields, _ name: String) throws(TokenizerError) -> SplitBehavior {
+    private static func behavior(_ fields: ComponentFields, _ name: String) throws(TokenizerError)
+        -> SplitBehavior
+    {
         let text = try fields.string(name)
         guard let behavior = SplitBehavior(rawValue: text) else {
             throw .unsupported("\(fields.place).\(name)", "the behavior \(text)")
@@ -71,7 +78,9 @@ enum PreTokenizer: Sendable {
     static func split(
         _ expression: String, _ behavior: SplitBehavior = .isolated, inverted: Bool = false
     ) throws(TokenizerError) -> PreTokenizer {
-        .split(.expression(try Expression(expression, at: "a built-in pre-tokenizer")), behavior, inverted: inverted)
+        .split(
+            .expression(try Expression(expression, at: "a built-in pre-tokenizer")), behavior,
+            inverted: inverted)
     }
 
     private static func byteLevel(_ fields: ComponentFields) throws(TokenizerError) -> [PreTokenizer] {

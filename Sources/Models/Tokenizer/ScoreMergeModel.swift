@@ -1,6 +1,6 @@
-/// SentencePiece's byte-pair encoding as a GGUF file holds it (`tokenizer.ggml.model` = `llama`): neighbours join if what
-/// they make is a token, the highest score first (https://github.com/google/sentencepiece, bpe_model.cc). No merges are
-/// listed; a token is found by its text.
+/// SentencePiece's byte-pair encoding as a GGUF file holds it (`tokenizer.ggml.model` = `llama`): neighbours
+/// join if what they make is a token, the highest score first (https://github.com/google/sentencepiece,
+/// bpe_model.cc). No merges are listed; a token is found by its text.
 struct ScoreMergeModel: Sendable {
     let table: TokenTable
     /// By id; the highest score has the lowest, equal scores share one.
@@ -65,7 +65,9 @@ struct ScoreMergeModel: Sendable {
         }
     }
 
-    private func merge(_ text: [UInt8], _ range: Range<Int>, to output: inout [Int32], _ chain: inout SymbolChain) {
+    private func merge(
+        _ text: [UInt8], _ range: Range<Int>, to output: inout [Int32], _ chain: inout SymbolChain
+    ) {
         chain.removeAll()
         var start = range.lowerBound
         while start < range.upperBound {

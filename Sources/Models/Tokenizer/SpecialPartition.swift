@@ -4,8 +4,8 @@ enum TextPart: Sendable, Equatable {
     case text(Range<Int>)
 }
 
-/// Finds a GGUF vocabulary's special and user-defined tokens in a text as llama.cpp does: the longest token takes all its places
-/// first, then the next longest takes places in what is left, and so on.
+/// Finds a GGUF vocabulary's special and user-defined tokens in a text as llama.cpp does: the longest token
+/// takes all its places first, then the next longest takes places in what is left, and so on.
 struct SpecialPartition: Sendable {
     struct Token: Sendable {
         var id: Int32
@@ -41,7 +41,8 @@ struct SpecialPartition: Sendable {
         if candidates.isEmpty { return text.isEmpty ? [] : [.text(0..<text.count)] }
         candidates.order()
 
-        // Each place's best candidate in the order of tokens; where another token has taken its end, the place's next.
+        // Each place's best candidate in the order of tokens; where another token has taken its end, the
+        // place's next.
         var taken = [Bool](repeating: false, count: text.count)
         var places: [(start: Int, order: Int)] = []
         while let best = candidates.removeFirst() {

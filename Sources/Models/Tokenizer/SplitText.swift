@@ -60,7 +60,8 @@ struct SplitText {
 
     /// Matches and what lies between them, alike pieces: whether inverted or not is the same.
     private func isolate(
-        _ pattern: TextPattern, _ piece: Range<Int>, _ matcher: ExpressionMatcher, to result: inout [Range<Int>]
+        _ pattern: TextPattern, _ piece: Range<Int>, _ matcher: ExpressionMatcher,
+        to result: inout [Range<Int>]
     ) {
         var end = piece.lowerBound
         pattern.forEachMatch(in: text, piece, with: matcher) { match in
@@ -82,7 +83,9 @@ struct SplitText {
         var spans: [Span] = []
         var end = piece.lowerBound
         pattern.forEachMatch(in: text, piece, with: matcher) { match in
-            if end < match.lowerBound { spans.append(Span(range: end..<match.lowerBound, isDelimiter: inverted)) }
+            if end < match.lowerBound {
+                spans.append(Span(range: end..<match.lowerBound, isDelimiter: inverted))
+            }
             spans.append(Span(range: match, isDelimiter: !inverted))
             end = match.upperBound
         }
@@ -107,7 +110,8 @@ struct SplitText {
             }
             if joins, let last = joined.last {
                 joined[joined.count - 1] =
-                    backwards ? span.range.lowerBound..<last.upperBound : last.lowerBound..<span.range.upperBound
+                    backwards
+                    ? span.range.lowerBound..<last.upperBound : last.lowerBound..<span.range.upperBound
             } else {
                 joined.append(span.range)
             }

@@ -1,4 +1,5 @@
-/// What a word's symbols are before, while and after they are merged. What the two numbers mean is the rule's business.
+/// What a word's symbols are before, while and after they are merged. What the two numbers mean is the rule's
+/// business.
 struct MergeSymbol: Sendable {
     var first: UInt32
     var second: UInt32
@@ -10,11 +11,11 @@ protocol MergeRule {
     func merge(_ left: MergeSymbol, _ right: MergeSymbol) -> (rank: UInt32, symbol: MergeSymbol)?
 }
 
-/// The symbols of one word, merged best pair first, leftmost first among equals, until no rule applies: byte-pair encoding
-/// (https://arxiv.org/abs/1508.07909). Keeps its buffers from word to word.
+/// The symbols of one word, merged best pair first, leftmost first among equals, until no rule applies:
+/// byte-pair encoding (https://arxiv.org/abs/1508.07909). Keeps its buffers from word to word.
 ///
-/// Short words look for the best pair by scanning; long ones (a page of one letter) keep pairs in a heap, so that n symbols
-/// cost n log n.
+/// Short words look for the best pair by scanning; long ones (a page of one letter) keep pairs in a heap, so
+/// that n symbols cost n log n.
 struct SymbolChain: Sendable {
     /// After `mergeAll`, what the word became.
     private(set) var symbols: [MergeSymbol] = []
@@ -67,11 +68,14 @@ struct SymbolChain: Sendable {
         queue.order()
 
         while let top = queue.removeFirst() {
-            // An entry whose neighbours have changed since is stale: those there now were queued with their own rank.
+            // An entry whose neighbours have changed since is stale: those there now were queued with their
+            // own rank.
             let at = Int(top.position)
             guard previous[at] != top.position, next[at] != Self.none else { continue }
             let right = Int(next[at])
-            guard let merged = rule.merge(symbols[at], symbols[right]), merged.rank == top.rank else { continue }
+            guard let merged = rule.merge(symbols[at], symbols[right]), merged.rank == top.rank else {
+                continue
+            }
             symbols[at] = merged.symbol
             next[at] = next[right]
             if next[at] != Self.none { previous[Int(next[at])] = top.position }

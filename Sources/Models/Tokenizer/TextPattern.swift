@@ -15,7 +15,8 @@ enum TextPattern: Sendable {
 
     /// - Parameter matcher: one that is at hand; otherwise an expression makes its own.
     func forEachMatch(
-        in text: [UInt8], _ range: Range<Int>, with matcher: ExpressionMatcher? = nil, _ body: (Range<Int>) -> Void
+        in text: [UInt8], _ range: Range<Int>, with matcher: ExpressionMatcher? = nil,
+        _ body: (Range<Int>) -> Void
     ) {
         switch self {
         case .expression(let expression):

@@ -37,7 +37,9 @@ struct TextTemplate: Sendable, Equatable {
         for piece in try fields.elements("single") {
             if piece.optional("Sequence") != nil {
                 let id = try piece.fields("Sequence").string("id")
-                guard id == "A" else { throw .unsupported("\(piece.place).Sequence.id", "the sequence \(id)") }
+                guard id == "A" else {
+                    throw .unsupported("\(piece.place).Sequence.id", "the sequence \(id)")
+                }
                 sequences += 1
                 continue
             }
@@ -45,16 +47,23 @@ struct TextTemplate: Sendable, Equatable {
             let ids = try Self.ids(fields.fields("special_tokens").fields(name), vocabularySize)
             if sequences == 0 { before += ids } else { after += ids }
         }
-        guard sequences == 1 else { throw .unsupported("\(fields.place).single", "\(sequences) sequences in a template") }
+        guard sequences == 1 else {
+            throw .unsupported("\(fields.place).single", "\(sequences) sequences in a template")
+        }
     }
 
-    private static func ids(_ token: ComponentFields, _ vocabularySize: Int) throws(TokenizerError) -> [Int32] {
+    private static func ids(_ token: ComponentFields, _ vocabularySize: Int) throws(TokenizerError) -> [Int32]
+    {
         var ids: [Int32] = []
-        for value in try token.array("ids") { ids.append(try id(value, "\(token.place).ids", vocabularySize)) }
+        for value in try token.array("ids") {
+            ids.append(try id(value, "\(token.place).ids", vocabularySize))
+        }
         return ids
     }
 
-    private static func id(_ value: JSON, _ place: String, _ vocabularySize: Int) throws(TokenizerError) -> Int32 {
+    private static func id(_ value: JSON, _ place: String, _ vocabularySize: Int) throws(TokenizerError)
+        -> Int32
+    {
         guard let id = value.int, id >= 0, id < vocabularySize else {
             throw .invalid(place, "an element is not an id below \(vocabularySize)")
         }
@@ -66,7 +75,9 @@ struct TextTemplate: Sendable, Equatable {
         _ fields: ComponentFields, _ name: String, _ vocabularySize: Int
     ) throws(TokenizerError) -> Int32 {
         let pair = try fields.array(name)
-        guard pair.count == 2 else { throw .invalid("\(fields.place).\(name)", "it is not a token and its id") }
+        guard pair.count == 2 else {
+            throw .invalid("\(fields.place).\(name)", "it is not a token and its id")
+        }
         return try id(pair[1], "\(fields.place).\(name)", vocabularySize)
     }
 }

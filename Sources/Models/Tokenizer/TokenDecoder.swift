@@ -1,5 +1,6 @@
 /// One step from tokens to text, as the tokenizers library's decoders define them
-/// (https://github.com/huggingface/tokenizers/tree/main/tokenizers/src/decoders). Each takes a list of tokens and gives another.
+/// (https://github.com/huggingface/tokenizers/tree/main/tokenizers/src/decoders). Each takes a list of tokens
+/// and gives another.
 enum DecoderStage: Sendable {
     /// In each token, matches of the pattern become these bytes.
     case replace(TextPattern, [UInt8])
@@ -11,7 +12,8 @@ enum DecoderStage: Sendable {
     case strip(content: [UInt8], start: Int, stop: Int)
     /// In each token the mark becomes a space, in the first nothing if `dropsFirst`.
     case metaspace(mark: [UInt8], dropsFirst: Bool)
-    /// All tokens become one, whose bytes they spell in GPT-2's alphabet, unless the pieces are those bytes already.
+    /// All tokens become one, whose bytes they spell in GPT-2's alphabet, unless the pieces are those bytes
+    /// already.
     case byteLevel(fromAlphabet: Bool)
     /// The suffix that ends a word becomes a space, in the last token nothing.
     case wordSuffix([UInt8])

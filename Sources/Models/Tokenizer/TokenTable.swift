@@ -1,7 +1,8 @@
 /// The tokens of a model by id, and their ids by bytes.
 ///
-/// All strings lie in one buffer, and an open-addressing table of ids finds them, so that a quarter of a million tokens
-/// cost a few megabytes and no allocation each. Keys are bytes: Swift's `String` would equate canonically equivalent ones.
+/// All strings lie in one buffer, and an open-addressing table of ids finds them, so that a quarter of a
+/// million tokens cost a few megabytes and no allocation each. Keys are bytes: Swift's `String` would equate
+/// canonically equivalent ones.
 struct TokenTable: Sendable {
     private var storage: [UInt8] = []
     /// Where token i's bytes end; they begin where those of i - 1 end.

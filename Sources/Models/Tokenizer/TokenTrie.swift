@@ -21,7 +21,8 @@ struct TokenTrie: Sendable {
             if a.element.bytes == b.element.bytes { return a.offset < b.offset }
             return a.element.bytes.lexicographicallyPrecedes(b.element.bytes)
         }.map(\.element)
-        // Breadth first, so that a node's edges lie together. A node is a run of entries that share `depth` bytes.
+        // Breadth first, so that a node's edges lie together. A node is a run of entries that share `depth`
+        // bytes.
         var runs: [(range: Range<Int>, depth: Int)] = [(0..<sorted.count, 0)]
         var node = 0
         while node < runs.count {
@@ -67,7 +68,8 @@ struct TokenTrie: Sendable {
     }
 
     /// Calls `body` with every string at `text[start..<end]`, shortest first.
-    func forEach(in text: [UInt8], from start: Int, to end: Int, _ body: (_ value: Int32, _ end: Int) -> Void) {
+    func forEach(in text: [UInt8], from start: Int, to end: Int, _ body: (_ value: Int32, _ end: Int) -> Void)
+    {
         var node = 0
         var at = start
         while at < end, let child = child(of: node, text[at]) {

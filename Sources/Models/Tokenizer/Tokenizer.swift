@@ -1,4 +1,5 @@
-/// Turns text into token ids and back, exactly as the checkpoint's authors do. Immutable, so safe from any thread.
+/// Turns text into token ids and back, exactly as the checkpoint's authors do. Immutable, so safe from any
+/// thread.
 package protocol Tokenizer: Sendable {
     /// Number of ids; every id is below it.
     var vocabularySize: Int { get }
@@ -10,10 +11,12 @@ package protocol Tokenizer: Sendable {
     ///   - addSpecial: put what the tokenizer puts around a text (BOS, where it does).
     func encode(_ text: String, parseSpecial: Bool, addSpecial: Bool) -> [Int32]
 
-    /// The bytes of the ids as a whole text. Bytes that are not UTF-8 stay as they are; `decode` repairs them.
+    /// The bytes of the ids as a whole text. Bytes that are not UTF-8 stay as they are; `decode` repairs
+    /// them.
     func decodeBytes(_ ids: some Sequence<Int32>, skipSpecial: Bool) -> [UInt8]
 
-    /// The text of the ids; bytes that are not UTF-8 become U+FFFD, as many as the tokenizer's own decoder makes of them.
+    /// The text of the ids; bytes that are not UTF-8 become U+FFFD, as many as the tokenizer's own decoder
+    /// makes of them.
     func decode(_ ids: some Sequence<Int32>, skipSpecial: Bool) -> String
 
     /// The text that token `id` stands for by itself, for logprobs; may be part of a character.
@@ -23,8 +26,8 @@ package protocol Tokenizer: Sendable {
     func makeStreamDecoder(skipSpecial: Bool) -> any StreamDecoder
 
     /// A decoder for ids that arrive one at a time.
-    /// - Parameter continuing: the ids go on from earlier text, so nothing is taken away that only the beginning of a
-    ///   text loses (the space that SentencePiece puts there).
+    /// - Parameter continuing: the ids go on from earlier text, so nothing is taken away that only the
+    ///   beginning of a text loses (the space that SentencePiece puts there).
     func makeStreamDecoder(skipSpecial: Bool, continuing: Bool) -> any StreamDecoder
 }
 
@@ -40,8 +43,8 @@ extension Tokenizer {
     }
 }
 
-/// Detokenizes ids as they arrive; never splits a UTF-8 character. What `push` and then `finish` return, concatenated,
-/// equals `Tokenizer.decode` of the same ids.
+/// Detokenizes ids as they arrive; never splits a UTF-8 character. What `push` and then `finish` return,
+/// concatenated, equals `Tokenizer.decode` of the same ids.
 package protocol StreamDecoder {
     /// Text that is certain now; empty while a character is incomplete.
     mutating func push(_ id: Int32) -> String
@@ -60,7 +63,8 @@ package struct SpecialTokens: Sendable, Equatable {
     package var addsBOS: Bool
 
     package init(
-        bos: Int32? = nil, eos: Int32? = nil, ends: [Int32] = [], padding: Int32? = nil, unknown: Int32? = nil,
+        bos: Int32? = nil, eos: Int32? = nil, ends: [Int32] = [], padding: Int32? = nil,
+        unknown: Int32? = nil,
         addsBOS: Bool = false
     ) {
         self.bos = bos

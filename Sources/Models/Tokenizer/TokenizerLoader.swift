@@ -14,21 +14,23 @@ package enum TokenizerLoader {
         specialTokensMap: JSON? = nil
     ) throws(TokenizerError) -> any Tokenizer {
         let reader = HuggingFaceReader(
-            tokenizer: try ComponentFields(tokenizerJSON, at: "tokenizer.json"), config: tokenizerConfig ?? .null,
+            tokenizer: try ComponentFields(tokenizerJSON, at: "tokenizer.json"),
+            config: tokenizerConfig ?? .null,
             specialTokensMap: specialTokensMap ?? .null, generationConfig: generationConfig ?? .null,
             modelConfig: config ?? .null)
         return try reader.read()
     }
 
-    /// Of a Hugging Face folder: tokenizer.json, and where they are there tokenizer_config.json, generation_config.json,
-    /// config.json, special_tokens_map.json.
+    /// Of a Hugging Face folder: tokenizer.json, and where they are there tokenizer_config.json,
+    /// generation_config.json, config.json, special_tokens_map.json.
     package static func make(folder: String) throws(TokenizerError) -> any Tokenizer {
         guard let tokenizer = try file("tokenizer.json", in: folder) else {
             throw .missing("\(folder)/tokenizer.json")
         }
         return try make(
             tokenizerJSON: tokenizer, tokenizerConfig: try file("tokenizer_config.json", in: folder),
-            generationConfig: try file("generation_config.json", in: folder), config: try file("config.json", in: folder),
+            generationConfig: try file("generation_config.json", in: folder),
+            config: try file("config.json", in: folder),
             specialTokensMap: try file("special_tokens_map.json", in: folder))
     }
 

@@ -7,8 +7,8 @@ struct TokenizerScratch: Sendable {
     let matcher = ExpressionMatcher()
 }
 
-/// Lends each call of `encode` a scratch of its own, so that threads neither wait for nor disturb each other, and keeps
-/// the caches warm from call to call.
+/// Lends each call of `encode` a scratch of its own, so that threads neither wait for nor disturb each other,
+/// and keeps the caches warm from call to call.
 final class TokenizerScratchPool: Sendable {
     private let free = Mutex<[TokenizerScratch]>([])
     /// Threads that encode at the same time are few; more scratches than these are dropped after use.

@@ -10,10 +10,13 @@ enum UTF8Character {
         }
     }
 
-    /// How many bytes at the end of `bytes` are the beginning of a character that the next bytes may complete; 0 if none.
+    /// How many bytes at the end of `bytes` are the beginning of a character that the next bytes may
+    /// complete; 0 if none.
     static func incompleteTail(of bytes: some BidirectionalCollection<UInt8>) -> Int {
         let tail = Array(bytes.suffix(3))
-        for count in stride(from: tail.count, to: 0, by: -1) where isIncomplete(tail.suffix(count)) { return count }
+        for count in stride(from: tail.count, to: 0, by: -1) where isIncomplete(tail.suffix(count)) {
+            return count
+        }
         return 0
     }
 

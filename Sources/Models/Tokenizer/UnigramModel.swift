@@ -1,5 +1,5 @@
-/// SentencePiece's unigram model as the tokenizers library runs it (https://arxiv.org/abs/1804.10959): of all ways to make a
-/// piece of tokens, the one with the highest sum of scores.
+/// SentencePiece's unigram model as the tokenizers library runs it (https://arxiv.org/abs/1804.10959): of all
+/// ways to make a piece of tokens, the one with the highest sum of scores.
 struct UnigramModel: Sendable {
     private let tokens: TokenTable
     private let scores: [Double]
@@ -18,7 +18,8 @@ struct UnigramModel: Sendable {
         self.unknown = unknown
         self.bytes = bytes
         unknownScore = (scores.min() ?? 0) - Self.unknownPenalty
-        trie = TokenTrie((0..<tokens.count).filter { !tokens[$0].isEmpty }.map { (Array(tokens[$0]), Int32($0)) })
+        trie = TokenTrie(
+            (0..<tokens.count).filter { !tokens[$0].isEmpty }.map { (Array(tokens[$0]), Int32($0)) })
     }
 
     private struct Best {
@@ -28,7 +29,8 @@ struct UnigramModel: Sendable {
         var id: Int32 = -1
     }
 
-    /// Appends the ids of the piece `text[range]`. Without an unknown token, what cannot be expressed is left out.
+    /// Appends the ids of the piece `text[range]`. Without an unknown token, what cannot be expressed is left
+    /// out.
     func encode(_ text: [UInt8], _ range: Range<Int>, to output: inout [Int32]) {
         var best = [Best](repeating: Best(), count: range.count + 1)
         best[0].start = 0

@@ -1,5 +1,6 @@
-/// Where a text whose spaces are U+2581 can be cut so that its parts encode to the same ids as the whole: before a U+2581
-/// that no token has in its middle behind such a byte. A merge across the cut would make such a token.
+/// Where a text whose spaces are U+2581 can be cut so that its parts encode to the same ids as the whole:
+/// before a U+2581 that no token has in its middle behind such a byte. A merge across the cut would make such
+/// a token.
 ///
 /// SentencePiece models look at whole texts, but almost none of their tokens span words.
 struct WordBoundaries: Sendable {
@@ -32,7 +33,8 @@ struct WordBoundaries: Sendable {
         var at = range.lowerBound + 1
         while at + 2 < range.upperBound {
             if text[at] == 0xE2 && text[at + 1] == 0x96 && text[at + 2] == 0x81 {
-                let afterMark = at - range.lowerBound >= 3
+                let afterMark =
+                    at - range.lowerBound >= 3
                     && text[at - 3] == 0xE2 && text[at - 2] == 0x96 && text[at - 1] == 0x81
                 if !afterMark && !joined[Int(text[at - 1])] { return at }
                 at += 3

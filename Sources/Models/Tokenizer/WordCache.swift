@@ -1,5 +1,5 @@
-/// The ids of words seen before: natural text repeats its words. Bounded: a slot holds the last word that fell into it, and
-/// all is forgotten when the buffers are full.
+/// The ids of words seen before: natural text repeats its words. Bounded: a slot holds the last word that
+/// fell into it, and all is forgotten when the buffers are full.
 struct WordCache: Sendable {
     private struct Slot {
         var hash: UInt64 = 0
