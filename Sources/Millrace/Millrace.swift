@@ -3,6 +3,7 @@ import ArgumentParser
 @main struct Millrace: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "millrace", abstract: "Bulk LLM text completion on machines you own.",
+        version: "0.1.0",
         subcommands: [
             RunCommand.self,
             InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
