@@ -19,6 +19,8 @@ let package = Package(
     targets: [
         // System: module maps and shims over C and C++ libraries, nothing else.
         .systemLibrary(name: "CPCRE2", path: "Sources/System/CPCRE2"),
+        .systemLibrary(name: "CHiredis", path: "Sources/System/CHiredis"),
+        .systemLibrary(name: "CCurl", path: "Sources/System/CCurl"),
         .target(
             name: "CSimdjson", path: "Sources/System/CSimdjson",
             linkerSettings: [.linkedLibrary("simdjson")]),
@@ -42,13 +44,13 @@ let package = Package(
 
         .target(
             name: "JobQueue",
-            dependencies: ["JSON", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: ["JSON", "CHiredis", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: strict),
 
         .target(
             name: "Worker",
             dependencies: [
-                "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
+                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
 

@@ -31,11 +31,13 @@ package struct BatchSpecification: Sendable, Equatable {
     /// counted.
     package var maxAttempts: Int
     package var metadata: [String: String]
+    /// The batch and its results are forgotten this long after its end; nil: never. The usage ledger keeps its sums.
+    package var retentionMs: Int64?
 
     package init(
         tenant: String = "default", priority: Int = 0, completionWindowMs: Int64? = nil,
         idempotencyKey: String? = nil, seed: UInt64 = 0, maxAttempts: Int = 3,
-        metadata: [String: String] = [:]
+        metadata: [String: String] = [:], retentionMs: Int64? = nil
     ) {
         self.tenant = tenant
         self.priority = priority
@@ -44,6 +46,7 @@ package struct BatchSpecification: Sendable, Equatable {
         self.seed = seed
         self.maxAttempts = maxAttempts
         self.metadata = metadata
+        self.retentionMs = retentionMs
     }
 }
 

@@ -38,10 +38,12 @@ package protocol JobQueue: Sendable {
 
     // Working.
 
-    /// Claims up to `max` requests of the highest priorities, oldest first: by the batch's opening, then by
-    /// ordinal. Nothing of a batch past its window is leased, whether `recover` has run or not.
-    func lease(max: Int, worker: String, durationMs: Int64, at now: Timestamp)
-        async throws(JobQueueError) -> [LeasedRequest]
+    /// Claims requests for a worker: see `LeaseClaim` for how many. Highest priorities first; within a priority the
+    /// tenant that was served the fewest tokens (`Request.cost`) in the current backlog, so that a small batch does
+    /// not wait behind another tenant's large one; within a tenant oldest first: by the batch's opening, then by
+    /// ordinal. Nothing of a paused queue, nor of a batch past its window, is leased, whether `recover` has run or
+    /// not.
+    func lease(_ claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> [LeasedRequest]
     /// Extends leases to `durationMs` from now; `.lost` for each that is not the caller's any more. A lease
     /// past its time is still its worker's until `recover` takes it back.
     func renew(_ leases: [Lease], durationMs: Int64, at now: Timestamp)
@@ -63,13 +65,35 @@ package protocol JobQueue: Sendable {
     /// Repeating it changes nothing; a batch that ended otherwise throws `wrongState`.
     func cancel(_ batch: BatchID, at now: Timestamp) async throws(JobQueueError)
     func status(_ batch: BatchID) async throws(JobQueueError) -> BatchStatus
-    /// All batches, newest first (by opening).
-    func list(limit: Int) async throws(JobQueueError) -> [BatchStatus]
+    /// Batches of `tenant` (nil: of all), newest first (by opening).
+    func list(tenant: String?, limit: Int) async throws(JobQueueError) -> [BatchStatus]
     /// Outcomes after `cursor` (nil: from the first), at most `limit`, in the order asked for. In input order
     /// it stops before the first request behind the cursor that has no outcome yet. Outcomes of refused
     /// requests can be read before the seal.
     func results(_ batch: BatchID, after cursor: ResultCursor?, limit: Int, order: ResultOrder)
         async throws(JobQueueError) -> [ResultRecord]
+    /// Requests of the batch that failed with `attempts_exhausted`, after `ordinal` (nil: from the first), by
+    /// ordinal. To run them again they are submitted as a batch of their own: terminal is terminal (I5).
+    func deadLetters(_ batch: BatchID, after ordinal: Int?, limit: Int)
+        async throws(JobQueueError) -> [DeadLetter]
+
+    // Operating.
+
+    /// While a queue is paused nothing is leased from it; what is leased goes on. Repeating changes nothing.
+    func pause(at now: Timestamp) async throws(JobQueueError)
+    func resume(at now: Timestamp) async throws(JobQueueError)
+    func overview(at now: Timestamp) async throws(JobQueueError) -> QueueOverview
+    /// Sums over outcomes by tenant, model, backend and UTC day of settling; they outlive the results (I4 holds for
+    /// them too). Days are inclusive.
+    func usage(_ query: UsageQuery) async throws(JobQueueError) -> [UsageRecord]
+    /// Says that a worker lives and how it does; forgotten `report.lifetimeMs` after the last one.
+    func heartbeat(_ report: WorkerReport, at now: Timestamp) async throws(JobQueueError)
+    /// Workers whose last report is not forgotten, by name.
+    func workers(at now: Timestamp) async throws(JobQueueError) -> [WorkerReport]
+    /// Removes a worker's report at once: it ended in good order.
+    func forget(worker: String) async throws(JobQueueError)
+    /// Lets go of connections or files; the queue answers no call after it.
+    func close() async throws(JobQueueError)
 }
 
 package struct Settlement: Sendable, Equatable {

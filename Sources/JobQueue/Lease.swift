@@ -21,9 +21,15 @@ package struct LeasedRequest: Sendable, Equatable {
     /// The batch's seed (`BatchSpecification.seed`).
     package var batchSeed: UInt64
     package var expiresAt: Timestamp
+    /// When the batch's window ends; nil: never.
+    package var deadline: Timestamp?
+    /// Attempts that ended in an expired lease: its worker crashed, hung or was cut off. A worker runs a request with
+    /// two of them alone, so that it takes no neighbours along (I7).
+    package var crashes: Int
 
     package init(
-        lease: Lease, request: Request, tenant: String, priority: Int, batchSeed: UInt64, expiresAt: Timestamp
+        lease: Lease, request: Request, tenant: String, priority: Int, batchSeed: UInt64, expiresAt: Timestamp,
+        deadline: Timestamp? = nil, crashes: Int = 0
     ) {
         self.lease = lease
         self.request = request
@@ -31,6 +37,8 @@ package struct LeasedRequest: Sendable, Equatable {
         self.priority = priority
         self.batchSeed = batchSeed
         self.expiresAt = expiresAt
+        self.deadline = deadline
+        self.crashes = crashes
     }
 }
 

@@ -24,12 +24,20 @@ package struct Request: Sendable, Equatable {
     package var body: [UInt8]
     /// Line of the file it came from, from 1; 0 where there was none.
     package var line: Int
+    /// The body's `model`; "" where it names none. Workers lease by it.
+    package var model: String
+    /// Estimate of the tokens it takes, prompt and completion, at least 1: what fairness and room are counted in.
+    package var cost: Int
 
-    package init(customID: String, endpoint: Endpoint, body: [UInt8], line: Int = 0) {
+    package init(
+        customID: String, endpoint: Endpoint, body: [UInt8], line: Int = 0, model: String = "", cost: Int = 1
+    ) {
         self.customID = customID
         self.endpoint = endpoint
         self.body = body
         self.line = line
+        self.model = model
+        self.cost = cost
     }
 }
 

@@ -167,7 +167,12 @@ actor ModelQueue: JobQueue {
 
     func lease(max: Int, worker: String, durationMs: Int64, at now: Timestamp) throws(JobQueueError)
         -> [LeasedRequest]
+    { try lease(LeaseClaim(worker: worker, maxRequests: max, durationMs: durationMs), at: now) }
+
+    func lease(_ claim: LeaseClaim, at now: Timestamp) throws(JobQueueError)
+        -> [LeasedRequest]
     {
+        let (max, durationMs) = (claim.maxRequests, claim.durationMs)
         guard durationMs >= 1 else { throw .invalidArgument("duration") }
         for b in entries.indices {
             for i in entries[b].items.indices where entries[b].items[i].notBefore.map({ $0 <= now }) == true {
@@ -278,7 +283,11 @@ actor ModelQueue: JobQueue {
 
     func status(_ batch: BatchID) throws(JobQueueError) -> BatchStatus { entries[try find(batch)].status }
 
-    func list(limit: Int) -> [BatchStatus] { entries.reversed().prefix(max(0, limit)).map(\.status) }
+    func close() {}
+
+    func list(limit: Int) -> [BatchStatus] { list(tenant: nil, limit: limit) }
+
+    func list(tenant: String?, limit: Int) -> [BatchStatus] { entries.reversed().prefix(max(0, limit)).map(\.status) }
 
     func results(_ batch: BatchID, after cursor: ResultCursor?, limit: Int, order: ResultOrder)
         throws(JobQueueError) -> [ResultRecord]

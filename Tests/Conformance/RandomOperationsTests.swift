@@ -299,7 +299,7 @@ private struct Comparison {
         _ = await same("list") {
             try await $0.list(limit: 99).map(anonymous)
         } _: {
-            await $0.list(limit: 99).map(anonymous)
+            try await $0.list(limit: 99).map(anonymous)
         }
         if records {
             for batch in batches {

@@ -278,9 +278,9 @@ private struct CutOffQueue: JobQueue {
         try checkAlive()
         try await queue.seal(batch, total: total, at: now)
     }
-    func lease(max: Int, worker: String, durationMs: Int64, at now: Timestamp) async throws(JobQueueError)
+    func lease(_ claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError)
         -> [LeasedRequest]
-    { try await queue.lease(max: max, worker: worker, durationMs: durationMs, at: now) }
+    { try await queue.lease(claim, at: now) }
     func renew(_ leases: [Lease], durationMs: Int64, at now: Timestamp) async throws(JobQueueError)
         -> [FencedResult]
     { try await queue.renew(leases, durationMs: durationMs, at: now) }
@@ -295,7 +295,11 @@ private struct CutOffQueue: JobQueue {
         try await queue.cancel(batch, at: now)
     }
     func status(_ batch: BatchID) async throws(JobQueueError) -> BatchStatus { try await queue.status(batch) }
-    func list(limit: Int) async throws(JobQueueError) -> [BatchStatus] { try await queue.list(limit: limit) }
+    func close() async throws(JobQueueError) { try await queue.close() }
+
+    func list(tenant: String?, limit: Int) async throws(JobQueueError) -> [BatchStatus] {
+        try await queue.list(tenant: tenant, limit: limit)
+    }
     func results(_ batch: BatchID, after cursor: ResultCursor?, limit: Int, order: ResultOrder)
         async throws(JobQueueError) -> [ResultRecord]
     { try await queue.results(batch, after: cursor, limit: limit, order: order) }

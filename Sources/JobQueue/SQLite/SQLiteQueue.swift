@@ -145,9 +145,10 @@ extension SQLiteQueue {
         try await commits.write { try $0.seal(batch, total: total, at: now) }
     }
 
-    package func lease(max: Int, worker: String, durationMs: Int64, at now: Timestamp)
+    package func lease(_ claim: LeaseClaim, at now: Timestamp)
         async throws(JobQueueError) -> [LeasedRequest]
-    { try await commits.write { try $0.lease(max: max, worker: worker, durationMs: durationMs, at: now) } }
+    { try await commits.write { try $0.lease(
+            max: claim.maxRequests, worker: claim.worker, durationMs: claim.durationMs, at: now) } }
 
     package func renew(_ leases: [Lease], durationMs: Int64, at now: Timestamp)
         async throws(JobQueueError) -> [FencedResult]
@@ -173,7 +174,7 @@ extension SQLiteQueue {
         try await commits.read { try $0.batch(batch).status }
     }
 
-    package func list(limit: Int) async throws(JobQueueError) -> [BatchStatus] {
+    package func list(tenant: String?, limit: Int) async throws(JobQueueError) -> [BatchStatus] {
         try await commits.read { try $0.batches(limit: max(0, limit)).map(\.status) }
     }
 

@@ -1,0 +1,24 @@
+/// What a worker has room for.
+package struct LeaseClaim: Sendable, Equatable {
+    /// Name of the worker, for `workers` and for whoever looks at what is leased.
+    package var worker: String
+    package var maxRequests: Int
+    /// Sum of `Request.cost` over what is leased: leasing stops before the request that would exceed it, unless that
+    /// is the first one. nil: no limit.
+    package var maxTokens: Int?
+    /// Models that the worker serves, compared with `Request.model` by bytes; nil: any. A request that names no
+    /// model ("") suits every worker.
+    package var models: [String]?
+    /// How long the leases last without renewal.
+    package var durationMs: Int64
+
+    package init(
+        worker: String, maxRequests: Int, maxTokens: Int? = nil, models: [String]? = nil, durationMs: Int64
+    ) {
+        self.worker = worker
+        self.maxRequests = maxRequests
+        self.maxTokens = maxTokens
+        self.models = models
+        self.durationMs = durationMs
+    }
+}
