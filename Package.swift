@@ -21,6 +21,7 @@ let package = Package(
         .systemLibrary(name: "CPCRE2", path: "Sources/System/CPCRE2"),
         .systemLibrary(name: "CHiredis", path: "Sources/System/CHiredis"),
         .systemLibrary(name: "CCurl", path: "Sources/System/CCurl"),
+        .target(name: "CCUDA", path: "Sources/System/CCUDA", cSettings: kernelFlags),
         .target(
             name: "CSimdjson", path: "Sources/System/CSimdjson",
             linkerSettings: [.linkedLibrary("simdjson")]),
@@ -29,7 +30,7 @@ let package = Package(
 
         .target(name: "CKernels", path: "Sources/Kernels/CPU", cSettings: kernelFlags),
         .target(
-            name: "Kernels", dependencies: ["CKernels"], path: "Sources/Kernels",
+            name: "Kernels", dependencies: ["CKernels", "CCUDA"], path: "Sources/Kernels",
             exclude: ["CPU"], swiftSettings: strict),
 
         .target(

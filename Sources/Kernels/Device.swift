@@ -25,6 +25,8 @@ package protocol Device: AnyObject {
     /// One line for logs and `inspect`: "cpu avx512_bf16, 2 threads, bfloat16".
     var description: String { get }
     var computeType: ComputeType { get }
+    /// Memory of its own that the device could still give; nil where it works in the host's.
+    var availableBytes: Int? { get }
 
     // Loading. Several matrices stacked by outputs become one (fused QKV, gate and up).
     func makeMatrix(stacking parts: [MatrixSource]) throws -> Matrix
@@ -66,6 +68,9 @@ package protocol Device: AnyObject {
     func rotateAndStore(_ qkv: Activation, rotation: Rotation?, cache: Cache, layer: Int)
     /// y[r] = attention of q in qkv[r] over the sequence's cached keys at or before r's position.
     func attention(_ qkv: Activation, cache: Cache, layer: Int, _ shape: AttentionShape, into y: Activation)
+    /// Ends the step: everything asked for since `begin` is under way when it returns. A device may run it as a whole.
+    /// Throws what any of the step's operations met.
+    func submit() throws
     /// Copies `batch.logitRows[range]` of x to the first rows of y.
     func gatherLogitRows(_ x: Activation, range: Range<Int>, into y: Activation)
     /// logits[r] = x[r]·Wᵀ for the first `rows` rows, soft-capped where `softCap` is given: c * tanh(logit / c).
