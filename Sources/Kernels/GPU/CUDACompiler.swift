@@ -30,27 +30,25 @@ package final class CUDACompiler {
             ["--gpu-architecture=\(architecture)", "--std=c++17", "--extra-device-vectorization"]
             + macros.sorted { $0.key < $1.key }.map { "-D\($0.key)=\($0.value)" }
         let text = source.text
-        let header = CUDASource.header.text
         let key = CUDAKernelCache.Key(
-            name: source.name, contents: [text, header], options: options, compiler: version)
+            name: source.name, contents: [text] + CUDASource.headers.map(\.text), options: options,
+            compiler: version)
         if !rebuilding, let image = cache?.read(key) { return image }
-        let image = try compile(source.name, text, header: header, options)
+        let image = try compile(source.name, text, options)
         cache?.write(image, key)
         return image
     }
 
     private func compile(
-        _ name: String, _ text: [UInt8], header: [UInt8], _ options: [String]
+        _ name: String, _ text: [UInt8], _ options: [String]
     ) throws(DeviceError) -> [UInt8] {
-        func terminated(_ bytes: [UInt8]) -> [CChar] { bytes.map(CChar.init(bitPattern:)) + [0] }
         var program: UnsafeMutableRawPointer?
-        let status = terminated(header).withUnsafeBufferPointer { header in
-            let contents: [UnsafePointer<CChar>?] = [header.baseAddress]
-            return CUDASource.header.name.withCString { headerName in
-                let names: [UnsafePointer<CChar>?] = [headerName]
-                return api.nvrtcCreateProgram(&program, terminated(text), name, 1, contents, names)
-            }
-        }
+        let headers = CUDASource.headers.map { strdup(String(decoding: $0.text, as: UTF8.self)) }
+        let names = CUDASource.headers.map { strdup($0.name) }
+        defer { for copy in headers + names { free(copy) } }
+        let status = api.nvrtcCreateProgram(
+            &program, String(decoding: text, as: UTF8.self), name, Int32(headers.count),
+            headers.map { UnsafePointer($0) }, names.map { UnsafePointer($0) })
         guard status == 0 else { throw .unsupported("NVRTC \(version) takes no program (error \(status))") }
         defer { _ = api.nvrtcDestroyProgram(&program) }
         let copies = options.map { strdup($0) }

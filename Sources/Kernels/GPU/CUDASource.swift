@@ -1,0 +1,19 @@
+/// The CUDA sources that are part of the program (Sources/Kernels/CUDA).
+package struct CUDASource: Hashable, Sendable {
+    /// File name, as compilers name it in messages.
+    package let name: String
+    package let text: [UInt8]
+
+    private init(_ name: String, _ text: [UInt8]) {
+        self.name = name
+        self.text = text
+    }
+
+    package static func == (a: Self, b: Self) -> Bool { a.name == b.name }
+    package func hash(into hasher: inout Hasher) { hasher.combine(name) }
+
+    static let elementwise = CUDASource("elementwise.cu", PackageResources.elementwise_cu)
+
+    /// What sources include.
+    static let headers = [CUDASource("mr.cuh", PackageResources.mr_cuh)]
+}
