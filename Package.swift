@@ -111,8 +111,10 @@ let package = Package(
         .testTarget(name: "Conformance", dependencies: ["JobQueue"], swiftSettings: strict),
         .testTarget(
             name: "WorkerTests",
-            dependencies: ["Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON"],
-            swiftSettings: strict),
+            dependencies: [
+                "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
         .testTarget(
             name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],
             swiftSettings: strict),
