@@ -5,6 +5,7 @@ import Models
 /// A checkpoint with its tokenizer and chat template, ready to be put on this machine's CPU.
 package struct LocalModel: Sendable {
     package struct Settings: Sendable {
+        package var device = DeviceChoice.cpu
         /// nil: bfloat16 where the CPU multiplies it, float32 elsewhere.
         package var computeType: ComputeType?
         /// nil: one for each CPU.
@@ -46,9 +47,8 @@ package struct LocalModel: Sendable {
         let shape = try await engine.start(
             Engine.Settings(maxSequences: settings.maxSequences), tokenizer: tokenizer,
             load: {
-                let device = try CPUDevice(computeType: settings.computeType, threads: settings.threads)
-                return try ModelLoader.load(
-                    checkpoint, on: device, budget: .bytes(settings.cacheBytes),
+                try ModelLoader.load(
+                    checkpoint, on: try settings.device.open(settings), budget: .bytes(settings.cacheBytes),
                     maxRows: settings.maxBatchedTokens, contextLimit: settings.maxContext
                 ).runner
             }, onEvent: onEvent)

@@ -21,6 +21,7 @@ final class EngineLoop {
     private var ended: [SequenceID] = []
     private var sampler = Sampler()
     private var generatedTokens = 0
+    private var stepTimes = StepTimes()
     private let clock = ContinuousClock()
     private(set) var snapshot: EngineSnapshot
 
@@ -39,6 +40,7 @@ final class EngineLoop {
 
     func add(_ job: EngineJob) {
         snapshot.acceptedJobs += 1
+        snapshot.acceptedTokens += job.tokens
         guard job.spec.needsModel else {
             let now = clock.now
             emitFinished(job.id, Running(generation: GenerationState(job.spec, tokenizer: tokenizer)), at: now)
@@ -69,10 +71,12 @@ final class EngineLoop {
     func step() throws {
         scheduler.schedule(into: &plan)
         if !plan.isEmpty {
+            let start = clock.now
             noteStarts()
             try runner.forward(PackedBatch(plan))
             try sample()
             commit()
+            stepTimes.add(clock.now - start)
         }
         refreshSnapshot()
     }
@@ -166,6 +170,7 @@ final class EngineLoop {
         snapshot.generatedTokens = generatedTokens
         snapshot.promptTokens = snapshot.statistics.counts.prefillRows
         snapshot.steps = snapshot.statistics.counts.steps
+        snapshot.stepMs = stepTimes.medianMs
     }
 
     private static func outcome(of error: AdmissionError) -> OutcomeError {
