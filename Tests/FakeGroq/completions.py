@@ -100,6 +100,7 @@ class Completions:
         self.admit(limits, reserved, model, organisation)
         fake.log(event="begin", number=entry["number"], user=entry.get("user"), hash=entry["hash"])
         started = time.monotonic()
+        await fake.gather()
         latency = fake.settings["latency_ms"] / 1000
         if latency > 0:
             await asyncio.sleep(latency)

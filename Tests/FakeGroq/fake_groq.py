@@ -33,6 +33,7 @@ class FakeGroq:
         self.witness = open(os.path.join(folder, "witness.jsonl"), "a", buffering=1)
         self.number = 0
         self.in_flight = 0
+        self.gathered = asyncio.Event()
         self.counts = {"requests": 0, "computed": 0, "delivered": 0, "status": {}, "most_at_once": 0}
         self.revoked = set(self.settings["revoked"])
         self.decommissioned = set(self.settings["decommissioned"])
@@ -42,6 +43,13 @@ class FakeGroq:
     def log(self, **entry):
         entry["t"] = round(time.monotonic(), 4)
         self.witness.write(json.dumps(entry) + "\n")
+
+    async def gather(self):
+        """Waits until `gather` requests are in flight; then all go on, and so do those that come later."""
+        wanted = self.settings["gather"]
+        if self.in_flight >= wanted:
+            self.gathered.set()
+        await self.gathered.wait()
 
     def limits_of(self, organisation, model):
         found = self.limits.get((organisation, model))

@@ -71,6 +71,9 @@ class HTTP1(asyncio.Protocol):
         if len(self.buffer) < end + 4 + length:
             return
         method, path, _ = lines[0].split(" ", 2)
+        if path.startswith("http://"):
+            # As a proxy is asked: everything is here.
+            path = "/" + path.split("/", 3)[3]
         body = bytes(self.buffer[end + 4 : end + 4 + length])
         del self.buffer[: end + 4 + length]
         request = Request(method, path, headers, body, "1.1")

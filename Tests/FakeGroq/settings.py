@@ -20,6 +20,8 @@ DEFAULTS = {
     "admits_by": "reserved",
     # From the request to the answer.
     "latency_ms": 0,
+    # Nobody is answered before so many requests are there at once.
+    "gather": 0,
     # Tokens of an answer, where the request does not allow fewer.
     "completion_tokens": 8,
     # Answers are compressed for clients that take it.

@@ -87,6 +87,6 @@ package struct RateLimitHeaders: Sendable, Equatable {
     private static func rounded(_ ms: Double) -> Int64? {
         guard ms.isFinite else { return nil }
         // A hair below, so that 59.56 s is 59,560 ms and not one more for its last binary digit.
-        return Int64(min((ms - 1e-6).rounded(.up), 3.2e11))
+        return Int64(min((ms - 1e-7).rounded(.up), 3.2e11))
     }
 }

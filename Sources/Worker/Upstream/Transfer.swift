@@ -6,7 +6,7 @@ final class Transfer {
     let id: TransferID
     let request: UpstreamRequest
     let handler: Upstream.Handler
-    private let budget: BufferBudget
+    private let ledger: TransferLedger
 
     /// While it is under way.
     private(set) var easy: UnsafeMutableRawPointer?
@@ -18,7 +18,7 @@ final class Transfer {
     private var sentAtMs: Int64 = 0
     private var lastByteMs: Int64 = 0
     /// How often the request was put on a connection: libcurl repeats what a stale connection swallowed.
-    private var sends = 0
+    private(set) var sends = 0
     private var status = 0
     private var headers: [UpstreamHeader] = []
     private var body: [UInt8] = []
@@ -30,10 +30,10 @@ final class Transfer {
     private static let maxHeaderBytes = 1024
     private static let maxHeaders = 64
 
-    init(_ id: TransferID, _ request: UpstreamRequest, _ budget: BufferBudget, _ handler: @escaping Upstream.Handler) {
+    init(_ id: TransferID, _ request: UpstreamRequest, _ ledger: TransferLedger, _ handler: @escaping Upstream.Handler) {
         self.id = id
         self.request = request
-        self.budget = budget
+        self.ledger = ledger
         self.handler = handler
     }
 
@@ -62,11 +62,13 @@ final class Transfer {
         // Small buffers: there are thousands of them.
         set(easy, CURLOPT_BUFFERSIZE, 16 << 10)
         set(easy, CURLOPT_UPLOAD_BUFFERSIZE, 16 << 10)
-        // The first transfer to a host finds out whether it multiplexes, instead of a thousand opening connections.
-        set(easy, CURLOPT_PIPEWAIT, 1)
+        // The first transfer to a host finds out whether it multiplexes, instead of each opening a connection. Without
+        // TLS that is known with the first answer only, which would be waited for.
+        let mayMultiplex = settings.offersHTTP2 && request.baseURL.hasPrefix("https:")
+        set(easy, CURLOPT_PIPEWAIT, mayMultiplex ? 1 : 0)
         set(easy, CURLOPT_DNS_CACHE_TIMEOUT, 300)
         set(easy, CURLOPT_HTTP_VERSION, settings.offersHTTP2
-            ? Int(CURL_HTTP_VERSION_2TLS.rawValue) : Int(CURL_HTTP_VERSION_1_1.rawValue))
+            ? Int(CURL_HTTP_VERSION_2TLS) : Int(CURL_HTTP_VERSION_1_1))
         set(easy, CURLOPT_CONNECTTIMEOUT_MS, Int(max(1, request.timeouts.connectMs)))
         set(easy, CURLOPT_SSL_VERIFYPEER, 1)
         set(easy, CURLOPT_SSL_VERIFYHOST, 2)
@@ -121,6 +123,7 @@ final class Transfer {
     private static let onSend: curl_prereq_callback = { context, _, _, _, _ in
         guard let context else { return Int32(CURL_PREREQFUNC_ABORT) }
         let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
+        if transfer.sends == 0 { transfer.ledger.opening -= 1 }
         transfer.sends += 1
         transfer.sentAtMs = clockMs()
         return Int32(CURL_PREREQFUNC_OK)
@@ -167,9 +170,9 @@ final class Transfer {
                 .tooLarge, "\(request.place): the answer has more than \(request.maxReplyBytes) bytes")
             return false
         }
-        guard budget.take(part.count) else {
+        guard ledger.take(part.count) else {
             failure = UpstreamFailure(
-                .outOfMemory, "\(request.place): answers being received have \(budget.limit) bytes together")
+                .outOfMemory, "\(request.place): answers being received have \(ledger.maxBytes) bytes together")
             return false
         }
         body += part
@@ -212,7 +215,7 @@ final class Transfer {
             return millrace_curl_get_long(easy, info, &value) == CURLE_OK ? value : 0
         }
         status = long(CURLINFO_RESPONSE_CODE)
-        usesHTTP2 = long(CURLINFO_HTTP_VERSION) == Int(CURL_HTTP_VERSION_2_0.rawValue)
+        usesHTTP2 = long(CURLINFO_HTTP_VERSION) == Int(CURL_HTTP_VERSION_2_0)
         connections = long(CURLINFO_NUM_CONNECTS)
         let waitedMs = max(0, startedMs - acceptedMs)
         func reached(_ info: CURLINFO) -> Int64 {
@@ -235,7 +238,7 @@ final class Transfer {
 
     func takeReply() -> UpstreamReply {
         timings.totalMs = Self.clockMs() - acceptedMs
-        budget.giveBack(body.count)
+        ledger.giveBack(body.count)
         var taken: [UInt8] = []
         swap(&taken, &body)
         if let key = request.key { taken = key.redacted(taken) }

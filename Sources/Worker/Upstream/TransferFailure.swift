@@ -9,7 +9,7 @@ extension UpstreamRequest {
     /// Whether it can be sent: an HTTP URL without a name, password, query or blank, and headers of one line.
     var isWellFormed: Bool {
         guard let scheme = ["https://", "http://"].first(where: baseURL.hasPrefix) else { return false }
-        let rest = url.dropFirst(scheme.count)
+        let rest = baseURL.dropFirst(scheme.count)
         guard let first = rest.first, first != "/", !rest.contains("@") else { return false }
         guard url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return false }
         let lines = headers.flatMap { [$0.name, $0.value] } + [contentType, key?.secret ?? ""]

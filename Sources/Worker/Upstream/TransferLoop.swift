@@ -18,7 +18,7 @@ final class TransferLoop {
     private var isStopping = false
     private var nextCheckMs: Int64 = 0
     private var figures = Upstream.Figures()
-    private let budget: BufferBudget
+    private let ledger: TransferLedger
 
     private static let checkEveryMs: Int64 = 50
     private static let maxIdleHandles = 256
@@ -30,7 +30,7 @@ final class TransferLoop {
         self.settings = settings
         self.control = control
         multi = control.multi
-        budget = BufferBudget(settings.maxBufferedBytes)
+        ledger = TransferLedger(settings.maxBufferedBytes)
         _ = millrace_curl_multi_set_long(multi, CURLMOPT_PIPELINING, Int(CURLPIPE_MULTIPLEX))
         _ = millrace_curl_multi_set_long(multi, CURLMOPT_MAX_HOST_CONNECTIONS, settings.maxConnections)
         _ = millrace_curl_multi_set_long(multi, CURLMOPT_MAXCONNECTS, settings.maxTransfers)
@@ -47,6 +47,7 @@ final class TransferLoop {
             publish()
             if isStopping { break }
             var ready: Int32 = 0
+            if canStart { continue }
             let isIdle = active.isEmpty && waitingAt.isEmpty
             curl_multi_poll(multi, nil, 0, isIdle ? 60_000 : Int32(Self.checkEveryMs), &ready)
             if active.count > Self.manyTransfers { usleep(Self.breathUs) }
@@ -57,7 +58,7 @@ final class TransferLoop {
     private func obey(_ command: TransferControl.Command) {
         switch command {
         case .start(let id, let request, let handler):
-            let transfer = Transfer(id, request, budget, handler)
+            let transfer = Transfer(id, request, ledger, handler)
             guard waitingAt.count < settings.maxWaiting else {
                 transfer.failure = UpstreamFailure(
                     .outOfMemory, "\(request.place): \(settings.maxWaiting) requests wait already; send fewer at once")
@@ -76,8 +77,12 @@ final class TransferLoop {
         }
     }
 
+    private var canStart: Bool {
+        waitingHead < waiting.count && active.count < settings.maxTransfers && ledger.opening < settings.maxOpening
+    }
+
     private func startWaiting() {
-        while active.count < settings.maxTransfers, waitingHead < waiting.count {
+        while canStart {
             let next = waiting[waitingHead]
             waiting[waitingHead] = nil
             waitingHead += 1
@@ -85,7 +90,7 @@ final class TransferLoop {
             waitingAt[transfer.id] = nil
             start(transfer)
         }
-        guard waitingHead == waiting.count || waitingHead > 4096 else { return }
+        guard waitingHead > 0, waitingHead == waiting.count || waitingHead > 4096 else { return }
         waiting.removeFirst(waitingHead)
         for (id, at) in waitingAt { waitingAt[id] = at - waitingHead }
         waitingHead = 0
@@ -101,6 +106,7 @@ final class TransferLoop {
         }
         active[transfer.id] = transfer
         byHandle[easy] = transfer.id
+        ledger.opening += 1
         let code = curl_multi_add_handle(multi, easy)
         guard code == CURLM_OK else {
             return fail(transfer, .other, "libcurl refused it: \(String(cString: curl_multi_strerror(code)))")
@@ -143,6 +149,7 @@ final class TransferLoop {
         curl_multi_remove_handle(multi, easy)
         active[transfer.id] = nil
         byHandle[easy] = nil
+        if transfer.sends == 0 { ledger.opening -= 1 }
         transfer.detach()
         idle(easy)
     }
@@ -167,7 +174,7 @@ final class TransferLoop {
     private func publish() {
         figures.active = active.count
         figures.waiting = waitingAt.count
-        figures.bufferedBytes = budget.used
+        figures.bufferedBytes = ledger.bytes
         if control.figures != figures { control.figures = figures }
     }
 
@@ -179,25 +186,28 @@ final class TransferLoop {
         for easy in idleHandles { curl_easy_cleanup(easy) }
         waitingAt = [:]
         for case .start(let id, let request, let handler) in control.close() {
-            let transfer = Transfer(id, request, budget, handler)
+            let transfer = Transfer(id, request, ledger, handler)
             fail(transfer, .cancelled, "the client was stopped")
         }
         publish()
     }
 }
 
-/// Bytes that all transfers of a loop hold; touched by its thread only.
-final class BufferBudget {
-    let limit: Int
-    private(set) var used = 0
+/// What all transfers of a loop have together; touched by its thread only.
+final class TransferLedger {
+    let maxBytes: Int
+    /// Of answers being received.
+    private(set) var bytes = 0
+    /// Transfers that have no connection yet.
+    var opening = 0
 
-    init(_ limit: Int) { self.limit = limit }
+    init(_ maxBytes: Int) { self.maxBytes = maxBytes }
 
-    func take(_ bytes: Int) -> Bool {
-        guard used + bytes <= limit else { return false }
-        used += bytes
+    func take(_ count: Int) -> Bool {
+        guard bytes + count <= maxBytes else { return false }
+        bytes += count
         return true
     }
 
-    func giveBack(_ bytes: Int) { used -= bytes }
+    func giveBack(_ count: Int) { bytes -= count }
 }

@@ -16,6 +16,8 @@ package final class Upstream: Sendable {
         package var maxTransfers = 4096
         /// Waiting transfers; more are refused with `.outOfMemory`.
         package var maxWaiting = 1 << 20
+        /// Transfers that wait for their connection at once: how many handshakes a burst begins together.
+        package var maxOpening = 64
         /// To one host; 0: as many as there are transfers.
         package var maxConnections = 0
         /// Of answers being received, all transfers together.

@@ -37,11 +37,17 @@ package struct UpstreamKey: Sendable, Equatable, CustomStringConvertible, Custom
     private static func find(_ needle: [UInt8], in bytes: [UInt8], from: Int) -> Int? {
         bytes.withUnsafeBufferPointer { haystack in
             needle.withUnsafeBufferPointer { needle in
-                guard from + needle.count <= haystack.count, let base = haystack.baseAddress,
-                    let wanted = needle.baseAddress,
-                    let found = memmem(base + from, haystack.count - from, wanted, needle.count)
-                else { return nil }
-                return UnsafeRawPointer(found) - UnsafeRawPointer(base)
+                guard let base = haystack.baseAddress, let wanted = needle.baseAddress else { return nil }
+                var at = from
+                while at + needle.count <= haystack.count {
+                    // By the first byte, which the C library finds fast.
+                    let rest = haystack.count - needle.count + 1 - at
+                    guard let found = memchr(base + at, Int32(wanted[0]), rest) else { return nil }
+                    at = UnsafeRawPointer(found) - UnsafeRawPointer(base)
+                    if memcmp(base + at, wanted, needle.count) == 0 { return at }
+                    at += 1
+                }
+                return nil
             }
         }
     }
