@@ -57,11 +57,13 @@ extension Timestamp: ExpressibleByIntegerLiteral {
 
 extension AppendedRequest {
     /// A completion request whose body names `text`.
-    static func request(_ customID: String, line: Int = 0, text: String = "x") -> AppendedRequest {
+    static func request(
+        _ customID: String, line: Int = 0, text: String = "x", model: String = "", cost: Int = 1
+    ) -> AppendedRequest {
         .accepted(
             Request(
                 customID: customID, endpoint: .completions, body: Array("{\"prompt\":\"\(text)\"}".utf8),
-                line: line))
+                line: line, model: model, cost: cost))
     }
 
     static func refusal(_ customID: String?, line: Int, code: String = "invalid_json") -> AppendedRequest {
