@@ -78,6 +78,11 @@ let package = Package(
         .executableTarget(
             name: "QueueBenchmark", dependencies: ["JobQueue"], path: "bench/queue", swiftSettings: strict),
 
+        // Times many transfers at once: bench/README.md.
+        .executableTarget(
+            name: "UpstreamBench", dependencies: ["Worker"], path: "bench/upstream",
+            exclude: ["slow_server.py"], swiftSettings: strict),
+
         // Killed at random moments by JobQueueTests.
         .executableTarget(
             name: "QueueCrashProbe", dependencies: ["JobQueue"], path: "Tests/QueueCrashProbe",
@@ -115,6 +120,10 @@ let package = Package(
                 "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
+        // The client of upstreams against Tests/FakeGroq, a server of their own.
+        .testTarget(
+            name: "UpstreamTests", dependencies: ["Worker", "JobQueue", "JSON", "Millrace", "CCurl"],
+            swiftSettings: strict),
         .testTarget(
             name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],
             swiftSettings: strict),
