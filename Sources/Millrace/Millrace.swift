@@ -6,7 +6,7 @@ import ArgumentParser
         version: "0.1.0",
         subcommands: [
             RunCommand.self,
-            InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
+            DevicesCommand.self, InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
             PerplexityCommand.self,
         ])
 }

@@ -13,10 +13,19 @@ package struct CUDALibraries {
         fileprivate var versions: [String] { self == .driver ? [".1"] : [".13", ".12", ""] }
     }
 
-    /// What was found under a name, or why nothing was.
+    /// What was found under a name, or why nothing was and what to do.
     package enum Finding: Sendable, Equatable {
         case found(path: String)
         case missing(reason: String)
+    }
+
+    package func survey() -> [(Name, Finding)] {
+        func finding<T>(_ open: () throws(CUDAMissing) -> (T, path: String)) -> Finding {
+            do throws(CUDAMissing) { return .found(path: try open().path) } catch {
+                return .missing(reason: error.description)
+            }
+        }
+        return [(.driver, finding(driver)), (.compiler, finding(compiler)), (.products, finding(products))]
     }
 
     private let folders: [String]
