@@ -104,7 +104,11 @@ let package = Package(
                 .headerSearchPath("../../Sources/Kernels/CUDA"), .unsafeFlags(["-O2", "-ffp-contract=off"]),
             ]),
         // What a device has to compute, for the emulation and for a real one (GPUCheck).
-        .target(name: "DeviceChecks", dependencies: ["Kernels"], path: "Tests/DeviceChecks", swiftSettings: strict),
+        .target(
+            name: "DeviceChecks", dependencies: ["Kernels", "Models"], path: "Tests/DeviceChecks", swiftSettings: strict),
+        .executableTarget(
+            name: "GPUCheck", dependencies: ["DeviceChecks", "Kernels", "Models"], path: "Tests/GPUCheck",
+            swiftSettings: strict),
         .testTarget(
             name: "CUDATests", dependencies: ["Kernels", "Models", "CUDAEmulation", "DeviceChecks", "Worker", "JSON"],
             swiftSettings: strict),

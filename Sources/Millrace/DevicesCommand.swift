@@ -68,13 +68,14 @@ private struct DeviceReport {
                     ]
                 }),
             "problem": failure.map { .string($0) } ?? nil,
-            "libraries": .object(
-                libraries.map { name, finding in
-                    switch finding {
-                    case .found(let path): (name.rawValue, ["path": .string(path)])
-                    case .missing(let reason): (name.rawValue, ["missing": .string(reason)])
-                    }
-                }),
+            "libraries": .object(JSONObject(libraries.map { ($0.rawValue, Self.json($1)) })),
         ]
+    }
+
+    private static func json(_ finding: CUDALibraries.Finding) -> JSON {
+        switch finding {
+        case .found(let path): ["path": .string(path)]
+        case .missing(let reason): ["missing": .string(reason)]
+        }
     }
 }

@@ -1,4 +1,4 @@
-@testable import Kernels
+import Kernels
 
 /// Rotation, cache and attention over a batch of several sequences: prompts, chunks of prompts and single tokens.
 struct AttentionScenario: Scenario {

@@ -1,4 +1,4 @@
-@testable import Kernels
+import Kernels
 
 /// A device with what checks need besides the seam: to fill and read activations.
 struct CheckedDevice<D: Device> {

@@ -1,4 +1,4 @@
-@testable import Kernels
+import Kernels
 
 /// Linear layers, plain and gated, with all that goes with them.
 struct ProductScenario: Scenario {

@@ -1,4 +1,4 @@
-@testable import Kernels
+import Kernels
 
 /// Norms and activations of rows.
 struct RowScenario: Scenario {

@@ -1,4 +1,4 @@
-@testable import Kernels
+import Kernels
 
 /// One operation, or a few in the order of a forward pass, on random data; any device can run it.
 protocol Scenario {
@@ -21,7 +21,7 @@ package enum KernelChecks {
         let cpu = CheckedDevice(cpu: try CPUDevice(computeType: .bfloat16))
         let cuda = CheckedDevice(cuda: device)
         var draws = Draws(seed: seed)
-        return try scenarios(&draws, large: large).map { scenario in
+        return try scenarios(&draws, large: large).filter { !($0 is MixtureScenario) }.map { scenario in
             let expected = try scenario.run(cpu)
             let found = try scenario.run(cuda)
             // Rounding to bfloat16 may fall the other way where sums are a bit apart.

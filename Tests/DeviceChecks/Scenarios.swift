@@ -1,4 +1,4 @@
-@testable import Kernels
+import Kernels
 
 extension KernelChecks {
     /// Random shapes each time; `large` adds sizes that take a GPU.

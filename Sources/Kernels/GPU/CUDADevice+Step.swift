@@ -57,13 +57,6 @@ extension CUDADevice {
         try runtime.launch(runtime.kernel(name, of: source, macros: [:]), geometry, arguments)
     }
 
-    /// A block for each row.
-    private func launchRows(_ name: String, _ arguments: CUDAArgument...) throws(DeviceError) {
-        try runtime.launch(
-            runtime.kernel(name, of: .elementwise, macros: [:]),
-            CUDAGeometry(rows: step.rows, block: CUDALaunch.rowBlock), arguments)
-    }
-
     // MARK: Rows
 
     package func embed(_ table: CUDATable, scale: Float, into x: CUDAActivation) {
@@ -71,8 +64,9 @@ extension CUDADevice {
         precondition(indices.tokenEnd <= table.rows, "a token id lies outside the embedding table")
         x.isRounded = false
         attempt { () throws(DeviceError) in
-            try launchRows(
-                "mr_embed", .address(table.address), .int(Int(table.type.rawValue)), .long(table.rowBytes),
+            try launch(
+                "mr_embed", CUDALaunch.rows(step.rows, width: x.width, block: 128), of: .tables,
+                .address(table.address), .int(Int(table.type.rawValue)), .long(table.rowBytes),
                 .address(indices.tokens), .float(scale), .address(x.floatAddress()), .int(x.width))
         }
     }
@@ -83,8 +77,9 @@ extension CUDADevice {
             offset >= 0 && indices.positionEnd + offset <= table.rows, "a position has no embedding")
         precondition(!x.isRounded)
         attempt { () throws(DeviceError) in
-            try launchRows(
-                "mr_add_positions", .address(table.address), .int(Int(table.type.rawValue)), .long(table.rowBytes),
+            try launch(
+                "mr_add_positions", CUDALaunch.rows(step.rows, width: x.width, block: 128), of: .tables,
+                .address(table.address), .int(Int(table.type.rawValue)), .long(table.rowBytes),
                 .address(indices.positions), .int(offset), .address(x.floatAddress()), .int(x.width))
         }
     }
@@ -95,8 +90,8 @@ extension CUDADevice {
         precondition(!x.isRounded)
         y.isRounded = true
         attempt { () throws(DeviceError) in
-            try launchRows(
-                "mr_rms_norm", .address(x.floatAddress()), .address(weight.address), .float(epsilon),
+            try launch(
+                "mr_rms_norm", CUDALaunch.row(step.rows), .address(x.floatAddress()), .address(weight.address), .float(epsilon),
                 .address(y.roundedAddress()), .int(x.width))
         }
     }
@@ -106,8 +101,8 @@ extension CUDADevice {
         check(y, width: weight.count)
         precondition(!x.isRounded && !y.isRounded)
         attempt { () throws(DeviceError) in
-            try launchRows(
-                "mr_add_rms_norm", .address(y.floatAddress()), .address(weight.address), .float(epsilon),
+            try launch(
+                "mr_add_rms_norm", CUDALaunch.row(step.rows), .address(y.floatAddress()), .address(weight.address), .float(epsilon),
                 .address(x.floatAddress()), .int(x.width))
         }
     }
@@ -121,8 +116,8 @@ extension CUDADevice {
         precondition(!x.isRounded)
         y.isRounded = true
         attempt { () throws(DeviceError) in
-            try launchRows(
-                "mr_layer_norm", .address(x.floatAddress()), .address(weight.address), .address(bias.address),
+            try launch(
+                "mr_layer_norm", CUDALaunch.row(step.rows), .address(x.floatAddress()), .address(weight.address), .address(bias.address),
                 .float(epsilon), .address(y.roundedAddress()), .int(x.width))
         }
     }
@@ -148,7 +143,7 @@ extension CUDADevice {
         attempt { () throws(DeviceError) in
             try launch(
                 "mr_rms_norm_heads",
-                CUDAGeometry(grid: (step.rows, heads.count, 1), block: CUDALaunch.headBlock),
+                CUDALaunch.heads(step.rows, heads.count),
                 .address(qkv.floatAddress()), .int(qkv.width), .int(heads.lowerBound), .int(headWidth),
                 .address(weight.address), .float(epsilon))
         }
@@ -187,8 +182,8 @@ extension CUDADevice {
             let both = try scratch(.gateUp, bytes: y.maxRows * matrix.outputs * 4)
             try multiply(
                 input(x), rows: step.productRows, matrix, bias: nil, accumulate: false, into: both)
-            try launchRows(
-                "mr_gate", .address(both), .address(bias?.address ?? 0), .int(function.cuda),
+            try launch(
+                "mr_gate", CUDALaunch.rows(step.rows, width: y.width), .address(both), .address(bias?.address ?? 0), .int(function.cuda),
                 .address(y.roundedAddress()), .int(y.width))
         }
     }
@@ -215,7 +210,7 @@ extension CUDADevice {
         {
             guard let bias else { return }
             try launch(
-                "mr_add_bias", CUDAGeometry(rows: rows, block: CUDALaunch.rowBlock), .address(y),
+                "mr_add_bias", CUDALaunch.rows(rows, width: matrix.outputs), .address(y),
                 .address(bias.address), .int(matrix.outputs))
         } else {
             try multiplyByOwnKernel(x, rows: rows, matrix, bias: bias, accumulate: accumulate, into: y)
@@ -235,8 +230,8 @@ extension CUDADevice {
         precondition(indices.positionEnd <= rotation?.maxPositions ?? .max, "a position is beyond the rotation's")
         precondition((rotation?.pairs ?? 0) * 2 <= shape.headWidth, "a rotation is wider than a head")
         attempt { () throws(DeviceError) in
-            try launchRows(
-                "mr_rotate_and_store", .address(qkv.floatAddress()), .int(queryWidth / shape.headWidth),
+            try launch(
+                "mr_rotate_and_store", CUDALaunch.rows(step.rows, width: qkv.width), .address(qkv.floatAddress()), .int(queryWidth / shape.headWidth),
                 .int(shape.keyValueHeads), .int(shape.headWidth), .address(rotation?.cosines ?? 0),
                 .address(rotation?.sines ?? 0), .int(rotation?.pairs ?? 0), .address(indices.positions),
                 .address(indices.slots),
@@ -272,7 +267,7 @@ extension CUDADevice {
         y.isRounded = true
         attempt { () throws(DeviceError) in
             try launch(
-                "mr_gather_rows", CUDAGeometry(rows: range.count, block: CUDALaunch.rowBlock),
+                "mr_gather_rows", CUDALaunch.rows(range.count, width: x.width, block: 128),
                 .address(x.roundedAddress()), .address(indices.wanted + CUDAAddress(range.lowerBound * 4)),
                 .address(y.roundedAddress()), .int(x.width))
         }

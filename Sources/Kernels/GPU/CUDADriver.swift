@@ -11,6 +11,8 @@ package final class CUDADriver: CUDARuntime {
     private let compiler: CUDACompiler
     private var modules: [CUDAModuleKey: UnsafeMutableRawPointer] = [:]
     private var kernels: [CUDAKernelKey: CUDAKernel] = [:]
+    /// What kernels may ask for beyond the usual.
+    private var sharedBytes: [OpaquePointer: Int] = [:]
     private var graphs: [UnsafeMutableRawPointer] = []
 
     private struct CUDAModuleKey: Hashable {
@@ -172,6 +174,11 @@ extension CUDADriver {
         try synchronize()
     }
 
+    /// From device memory to device memory.
+    package func copy(_ from: CUDAAddress, to: CUDAAddress, _ bytes: Int) throws(DeviceError) {
+        try check(api.cuMemcpyDtoDAsync_v2(to, from, bytes, stream), "copying on the device")
+    }
+
     package func fill(_ address: CUDAAddress, with value: UInt8, count: Int) throws(DeviceError) {
         try check(api.cuMemsetD8Async(address, value, count, stream), "filling device memory")
     }
@@ -192,9 +199,6 @@ extension CUDADriver {
         let module = try self.module(key.module)
         var function: UnsafeMutableRawPointer?
         try check(api.cuModuleGetFunction(&function, module, name), "finding kernel \(name) in \(source.name)")
-        // Blocks may ask for all the shared memory there is; how much is the launch's to say.
-        try check(
-            api.cuFuncSetAttribute(function, 8, Int32(properties.sharedBytes)), "preparing kernel \(name)")
         let kernel = CUDAKernel(name: name, handle: OpaquePointer(function))
         kernels[key] = kernel
         return kernel
@@ -218,12 +222,24 @@ extension CUDADriver {
     ) throws(DeviceError) {
         let (x, y, z) = geometry.grid
         guard x > 0, y > 0, z > 0 else { return }
+        try raiseSharedBytes(kernel, to: geometry.sharedBytes)
         let status = arguments.withPointers { pointers in
             api.cuLaunchKernel(
                 UnsafeMutableRawPointer(kernel.handle), UInt32(x), UInt32(y), UInt32(z), UInt32(geometry.block), 1,
                 1, UInt32(geometry.sharedBytes), stream, pointers, nil)
         }
         try check(status, "launching \(kernel.name)")
+    }
+}
+
+extension CUDADriver {
+    /// Up to 48 KiB of shared memory need no leave.
+    private func raiseSharedBytes(_ kernel: CUDAKernel, to bytes: Int) throws(DeviceError) {
+        guard let handle = kernel.handle, bytes > sharedBytes[handle, default: 48 << 10] else { return }
+        try check(
+            api.cuFuncSetAttribute(UnsafeMutableRawPointer(handle), 8, Int32(bytes)),
+            "giving \(kernel.name) \(bytes) bytes of shared memory")
+        sharedBytes[handle] = bytes
     }
 }
 

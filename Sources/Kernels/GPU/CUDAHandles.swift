@@ -71,7 +71,7 @@ package final class CUDAActivation {
     private var floats: CUDAMemory?
     private var rounded: CUDAMemory?
     /// Whether the bfloat16 form is the one that counts.
-    var isRounded = false
+    package var isRounded = false
 
     init(_ runtime: any CUDARuntime, maxRows: Int, width: Int) {
         self.runtime = runtime
@@ -80,7 +80,7 @@ package final class CUDAActivation {
     }
 
     /// The float32 form's place.
-    func floatAddress() throws(DeviceError) -> CUDAAddress {
+    package func floatAddress() throws(DeviceError) -> CUDAAddress {
         if let floats { return floats.address }
         let memory = try CUDAMemory(runtime, bytes: maxRows * width * 4, for: "an activation of \(maxRows) rows")
         floats = memory
@@ -88,7 +88,7 @@ package final class CUDAActivation {
     }
 
     /// The bfloat16 form's place.
-    func roundedAddress() throws(DeviceError) -> CUDAAddress {
+    package func roundedAddress() throws(DeviceError) -> CUDAAddress {
         if let rounded { return rounded.address }
         let memory = try CUDAMemory(runtime, bytes: maxRows * width * 2, for: "an activation of \(maxRows) rows")
         rounded = memory
@@ -152,7 +152,7 @@ package final class CUDACache {
 
 extension CUDARuntime {
     /// Copies and waits, so that `values` may go.
-    func uploadNow<T>(_ values: [T], to address: CUDAAddress) throws(DeviceError) {
+    package func uploadNow<T>(_ values: [T], to address: CUDAAddress) throws(DeviceError) {
         guard !values.isEmpty else { return }
         let pointer = UnsafeMutablePointer<T>.allocate(capacity: values.count)
         pointer.initialize(from: values, count: values.count)

@@ -3,6 +3,6 @@ extension CUDADevice {
         _ x: CUDAActivation, router: CUDAMatrix, gateUp: [CUDAMatrix], down: [CUDAMatrix], _ shape: MixtureShape,
         to y: CUDAActivation
     ) {
-        fatalError("mixture")
+        attempt { () throws(DeviceError) in throw .unsupported("mixtures of experts on a GPU") }
     }
 }

@@ -13,7 +13,13 @@ package struct CUDASource: Hashable, Sendable {
     package func hash(into hasher: inout Hasher) { hasher.combine(name) }
 
     static let elementwise = CUDASource("elementwise.cu", PackageResources.elementwise_cu)
+    static let tables = CUDASource("tables.cu", PackageResources.tables_cu)
+    static let attention = CUDASource("attention.cu", PackageResources.attention_cu)
+    static let attentionAny = CUDASource("attention_any.cu", PackageResources.attention_any_cu)
 
     /// What sources include.
-    static let headers = [CUDASource("mr.cuh", PackageResources.mr_cuh)]
+    static let headers = [
+        CUDASource("mr.cuh", PackageResources.mr_cuh),
+        CUDASource("attention.cuh", PackageResources.attention_cuh),
+    ]
 }

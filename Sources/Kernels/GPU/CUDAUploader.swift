@@ -76,9 +76,9 @@ final class CUDAUploader {
         _ tensor: WeightTensor, from source: CUDAAddress, order: CUDAAddress, transposed: Bool, outputs: Int,
         inputs: Int, into target: CUDAAddress
     ) throws(DeviceError) {
-        let kernel = try runtime.kernel("mr_dequantize", of: .elementwise, macros: [:])
+        let kernel = try runtime.kernel("mr_dequantize", of: .tables, macros: [:])
         try runtime.launch(
-            kernel, CUDAGeometry(rows: outputs, block: 256),
+            kernel, CUDALaunch.dequantize(outputs: outputs, inputs: inputs, transposed: transposed),
             [
                 .address(source), .int(Int(tensor.type.rawValue)), .long(tensor.rowBytes), .address(order),
                 .int(transposed ? 1 : 0), .address(target), .int(outputs), .int(inputs),
