@@ -30,7 +30,9 @@ let package = Package(
         .target(name: "CKernels", path: "Sources/Kernels/CPU", cSettings: kernelFlags),
         .target(
             name: "Kernels", dependencies: ["CKernels"], path: "Sources/Kernels",
-            exclude: ["CPU"], swiftSettings: strict),
+            exclude: ["CPU", "CUDA/README.md"],
+            // CUDA sources, compiled on the machine they run on: part of the binary, so that it is one file.
+            resources: [.embedInCode("CUDA")], swiftSettings: strict),
 
         .target(
             name: "Models", dependencies: ["Kernels", "JSON", "CPCRE2"], swiftSettings: strict),
@@ -89,6 +91,14 @@ let package = Package(
             name: "SubmitterTests", dependencies: ["Submitter", "JobQueue", "JSON", "EchoRun"],
             swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
+        // Runs CUDA kernels without a device, from the same source.
+        .target(
+            name: "CUDAEmulation", path: "Tests/CUDAEmulation", exclude: ["probes.cu", "mistakes.cu"],
+            cxxSettings: [
+                .headerSearchPath("../../Sources/Kernels/CUDA"), .unsafeFlags(["-O2", "-ffp-contract=off"]),
+            ]),
+        .testTarget(
+            name: "CUDATests", dependencies: ["Kernels", "CUDAEmulation", "Worker", "JSON"], swiftSettings: strict),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: strict),
