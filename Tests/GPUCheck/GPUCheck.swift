@@ -25,14 +25,15 @@ import Models
         let own = arguments.contains("--own")
         arguments.removeAll { $0 == "--own" }
         let runtime = try CUDADriver(ordinal: 0, products: own ? .own : .automatic)
-        let check = GPUCheck(runtime: runtime, device: CUDADevice(runtime))
+        // Graphs take it that a device runs one model.
+        let check = GPUCheck(runtime: runtime, device: CUDADevice(runtime, graphs: arguments.first != "kernels"))
         print(check.device.description)
         switch (arguments.first, arguments.dropFirst().first) {
         case ("kernels", let seed): try check.kernels(seed: seed.flatMap { UInt64($0) })
         case ("peaks", _): try check.peaks()
         case ("invariance", let model?): try check.invariance(model)
         case ("logits", let model?): try check.logits(model)
-        case ("steps", let model?): try check.steps(model)
+        case ("steps", let model?): try check.steps(model, only: arguments.dropFirst(2))
         default:
             print(usage)
             exit(64)
@@ -132,15 +133,23 @@ import Models
         end(passed: error.passes ? 1 : 0, failed: error.passes ? 0 : 1)
     }
 
-    private func steps(_ path: String) throws {
+    /// - Parameter only: "decode SEQUENCES" or "prefill SEQUENCES" alone, for a profiler.
+    private func steps(_ path: String, only: ArraySlice<String>) throws {
+        let one = only.dropFirst().first.flatMap { Int($0) }
+        let decodes =
+            only.first == "decode"
+            ? [(one ?? 1, 600)]
+            : only.first == "prefill"
+                ? [] : [(1, 600), (8, 600), (32, 600), (64, 600), (128, 600), (256, 600), (512, 600), (1, 1000)]
+        let prefills =
+            only.first == "prefill" ? [(one ?? 1, 512)] : only.first == "decode" ? [] : [(1, 512), (4, 512), (8, 512), (16, 512)]
         let model = try load(path, maxRows: 8192)
         let steps = ModelSteps(model.runner, positions: 1024)
         let times = StepTimes(steps: steps, stopwatch: try runtime.makeStopwatch())
-        for (sequences, context) in [(1, 600), (8, 600), (32, 600), (64, 600), (128, 600), (256, 600), (512, 600), (1, 1000)]
-        where sequences <= steps.capacity {
+        for (sequences, context) in decodes where sequences <= steps.capacity {
             print("decode \(sequences) at \(context): \(try times.decode(sequences, context: context)) ms")
         }
-        for (sequences, length) in [(1, 512), (4, 512), (8, 512), (16, 512)] where sequences <= steps.capacity {
+        for (sequences, length) in prefills where sequences <= steps.capacity {
             print("prefill \(sequences) of \(length): \(try times.prefill(sequences, length: length)) ms")
         }
     }

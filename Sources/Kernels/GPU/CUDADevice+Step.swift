@@ -161,7 +161,7 @@ extension CUDADevice {
         y.isRounded = false
         attempt { () throws(DeviceError) in
             try multiply(
-                input(x), rows: step.productRows, matrix, bias: bias, accumulate: accumulate,
+                input(x), rows: step.rows, padded: step.productRows, matrix, bias: bias, accumulate: accumulate,
                 into: y.floatAddress())
         }
     }
@@ -179,9 +179,14 @@ extension CUDADevice {
         precondition(x !== y)
         y.isRounded = true
         attempt { () throws(DeviceError) in
+            guard runtime.products != nil else {
+                return try multiplyGatedByOwnKernel(
+                    input(x), rows: step.rows, matrix, bias: bias, function: function, into: y.roundedAddress())
+            }
             let both = try scratch(.gateUp, bytes: y.maxRows * matrix.outputs * 4)
             try multiply(
-                input(x), rows: step.productRows, matrix, bias: nil, accumulate: false, into: both)
+                input(x), rows: step.rows, padded: step.productRows, matrix, bias: nil, accumulate: false,
+                into: both)
             try launch(
                 "mr_gate", CUDALaunch.rows(step.rows, width: y.width), .address(both), .address(bias?.address ?? 0), .int(function.cuda),
                 .address(y.roundedAddress()), .int(y.width))
@@ -198,14 +203,14 @@ extension CUDADevice {
         return try x.roundedAddress()
     }
 
-    /// y = x·Wᵀ + bias, or += that.
+    /// y = x·Wᵀ + bias, or += that. Both hold `padded` rows; what lies behind `rows` is anyone's.
     func multiply(
-        _ x: CUDAAddress, rows: Int, _ matrix: CUDAMatrix, bias: CUDAVector?, accumulate: Bool,
+        _ x: CUDAAddress, rows: Int, padded: Int, _ matrix: CUDAMatrix, bias: CUDAVector?, accumulate: Bool,
         into y: CUDAAddress
     ) throws(DeviceError) {
         if let products = runtime.products,
             try products.multiply(
-                x, rows: rows, by: matrix.weights, inputs: matrix.inputs, outputs: matrix.outputs,
+                x, rows: padded, by: matrix.weights, inputs: matrix.inputs, outputs: matrix.outputs,
                 accumulate: accumulate, into: y)
         {
             guard let bias else { return }
@@ -283,7 +288,7 @@ extension CUDADevice {
         let padded = min(CUDAStep.padded(rows), x.maxRows)
         let target = try scratch(.logits, bytes: x.maxRows * matrix.outputs * 4)
         try multiply(
-            x.roundedAddress(), rows: padded, matrix, bias: bias, accumulate: false, into: target)
+            x.roundedAddress(), rows: rows, padded: padded, matrix, bias: bias, accumulate: false, into: target)
         if let softCap {
             let count = rows * matrix.outputs
             try launch(

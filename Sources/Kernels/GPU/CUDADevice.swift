@@ -27,7 +27,9 @@ package final class CUDADevice: Device {
     private var logitsBytes = 0
 
     /// Buffers that operations share within a step.
-    enum Scratch: Hashable { case gateUp, queries, logits, partial, statistics, mixture(Int) }
+    enum Scratch: Hashable {
+        case gateUp, queries, logits, partial, statistics, productPartial, productCounters, mixture(Int)
+    }
 
     package init(_ runtime: any CUDARuntime, graphs: Bool = true) {
         self.runtime = runtime
@@ -113,7 +115,7 @@ package final class CUDADevice: Device {
 
     /// A shared buffer of at least `bytes`. It never moves while a graph is recorded: what a graph needs was asked for
     /// by the eager step before.
-    func scratch(_ name: Scratch, bytes: Int) throws(DeviceError) -> CUDAAddress {
+    func scratch(_ name: Scratch, bytes: Int, zeroed: Bool = false) throws(DeviceError) -> CUDAAddress {
         if let memory = scratch[name], memory.bytes >= bytes { return memory.address }
         precondition(step.mode != .recording, "scratch grows while a graph is recorded")
         if scratch[name] != nil {
@@ -122,6 +124,7 @@ package final class CUDADevice: Device {
         }
         scratch[name] = nil
         let memory = try CUDAMemory(runtime, bytes: bytes, for: "scratch")
+        if zeroed { try runtime.fill(memory.address, with: 0, count: memory.bytes) }
         scratch[name] = memory
         return memory.address
     }

@@ -4,7 +4,8 @@ import CCUDA
 /// Source: https://docs.nvidia.com/cuda/cuda-driver-api/
 package final class CUDADriver: CUDARuntime {
     package let properties: CUDAProperties
-    package private(set) var products: (any CUDAProducts)?
+    package var products: (any CUDAProducts)? { library }
+    private var library: CUBLASLt?
     private let api: mr_cuda_driver
     private let device: Int32
     private let stream: UnsafeMutableRawPointer
@@ -61,7 +62,7 @@ package final class CUDADriver: CUDARuntime {
         if choice != .own {
             do {
                 let (table, _) = try libraries.products()
-                products = try CUBLASLt(table, runtime: self, stream: stream!)
+                library = try CUBLASLt(table, runtime: self, stream: stream!)
             } catch let missing as CUDAMissing {
                 if choice == .cublaslt { throw missing }
             }
@@ -70,7 +71,7 @@ package final class CUDADriver: CUDARuntime {
 
     deinit {
         _ = api.cuStreamSynchronize(stream)
-        products = nil
+        library = nil
         for graph in graphs { _ = api.cuGraphExecDestroy(graph) }
         for module in modules.values { _ = api.cuModuleUnload(module) }
         _ = api.cuStreamDestroy_v2(stream)

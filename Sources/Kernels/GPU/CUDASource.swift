@@ -17,9 +17,15 @@ package struct CUDASource: Hashable, Sendable {
     static let attention = CUDASource("attention.cu", PackageResources.attention_cu)
     static let attentionAny = CUDASource("attention_any.cu", PackageResources.attention_any_cu)
 
+    static let gemm = CUDASource("gemm.cu", PackageResources.gemm_cu)
+    static let sampling = CUDASource("sampling.cu", PackageResources.sampling_cu)
+    static let argmax = CUDASource("argmax.cu", PackageResources.argmax_cu)
+
     /// What sources include.
     static let headers = [
         CUDASource("mr.cuh", PackageResources.mr_cuh),
         CUDASource("attention.cuh", PackageResources.attention_cuh),
+        CUDASource("gemm.cuh", PackageResources.gemm_cuh),
+        CUDASource("sampling.cuh", PackageResources.sampling_cuh),
     ]
 }
