@@ -77,11 +77,27 @@ package protocol Device: AnyObject {
     /// The result stays valid until the next call.
     func logits(_ x: Activation, rows: Int, _ matrix: Matrix, bias: Vector?, softCap: Float?) throws -> Logits
 
+    /// Whether `choose` may be called.
+    var choosesTokens: Bool { get }
+    /// Chooses a token for each of the first `rows` rows of x by the logits that `logits` would give, without bringing
+    /// them to the host. What is chosen depends on the row and its entry of `batch` alone.
+    func choose(
+        _ x: Activation, rows: Int, _ matrix: Matrix, bias: Vector?, softCap: Float?, _ batch: CUDASamplingBatch
+    ) throws -> [CUDASamplingBatch.Choice]
+
     // Mixture of experts: see `MixtureShape`.
     /// y += Σ over the chosen experts of weight * expert(x).
     func addMixture(
         _ x: Activation, router: Matrix, gateUp: [Matrix], down: [Matrix], _ shape: MixtureShape,
         to y: Activation)
+}
+
+extension Device {
+    package var choosesTokens: Bool { false }
+
+    package func choose(
+        _ x: Activation, rows: Int, _ matrix: Matrix, bias: Vector?, softCap: Float?, _ batch: CUDASamplingBatch
+    ) throws -> [CUDASamplingBatch.Choice] { preconditionFailure("\(description) leaves choosing to the host") }
 }
 
 /// What matrix multiplications and the KV cache round to. Sums are float32 in both.

@@ -25,10 +25,13 @@ package final class CUDADevice: Device {
     var scratch: [Scratch: CUDAMemory] = [:]
     private var logitsMemory: UnsafeMutableRawPointer?
     private var logitsBytes = 0
+    private var samplingMemory: UnsafeMutableRawPointer?
+    private var samplingBytes = 0
 
     /// Buffers that operations share within a step.
     enum Scratch: Hashable {
-        case gateUp, queries, logits, partial, statistics, productPartial, productCounters, mixture(Int)
+        case gateUp, queries, logits, partial, statistics, productPartial, productCounters, choices
+        case argmaxKeys, argmaxArrived, samplingParameters, samplingScratch, mixture(Int)
     }
 
     package init(_ runtime: any CUDARuntime, graphs: Bool = true) {
@@ -36,7 +39,9 @@ package final class CUDADevice: Device {
         self.graphs.isEnabled = graphs
     }
 
-    deinit { if let logitsMemory { runtime.freeHost(logitsMemory) } }
+    deinit {
+        for memory in [logitsMemory, samplingMemory] { if let memory { runtime.freeHost(memory) } }
+    }
 
     package var description: String {
         let p = runtime.properties
@@ -136,6 +141,16 @@ package final class CUDADevice: Device {
         logitsMemory = nil
         let memory = try runtime.allocateHost(bytes, for: "logits")
         (logitsMemory, logitsBytes) = (memory, bytes)
+        return memory
+    }
+
+    /// Page-locked memory for what the sampler reads; free again once its results are there.
+    func samplingStaging(bytes: Int) throws(DeviceError) -> UnsafeMutableRawPointer {
+        if let samplingMemory, samplingBytes >= bytes { return samplingMemory }
+        if let samplingMemory { runtime.freeHost(samplingMemory) }
+        samplingMemory = nil
+        let memory = try runtime.allocateHost(2 * bytes, for: "sampling parameters")
+        (samplingMemory, samplingBytes) = (memory, 2 * bytes)
         return memory
     }
 }

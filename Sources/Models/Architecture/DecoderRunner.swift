@@ -111,6 +111,15 @@ package final class DecoderRunner<D: Device>: ModelRunner {
             softCap: configuration.logitSoftCap)
     }
 
+    package var choosesTokens: Bool { device.choosesTokens }
+
+    package func choose(_ range: Range<Int>, _ rows: CUDASamplingBatch) throws -> [CUDASamplingBatch.Choice] {
+        precondition(range.count <= shape.maxLogitRows, "\(range.count) rows exceed \(shape.maxLogitRows)")
+        device.gatherLogitRows(buffers.block, range: range, into: buffers.logitRows)
+        return try device.choose(
+            buffers.logitRows, rows: range.count, weights.head, bias: nil, softCap: configuration.logitSoftCap, rows)
+    }
+
     /// stream += output(attention(norm(stream)))
     private func attend(_ layer: DecoderWeights<D>.Layer, _ number: Int) {
         let c = configuration
