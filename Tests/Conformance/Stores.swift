@@ -8,6 +8,8 @@ struct Store: Sendable, CustomTestStringConvertible {
     var testDescription: String
     /// Runs a test on an empty queue, and cleans up behind it.
     var with: @Sendable (_ test: @Sendable (any JobQueue) async throws -> Void) async throws -> Void
+    /// Whether looking for problems takes long.
+    var isSlowToCheck = false
     /// What a store finds wrong with itself.
     var problems: @Sendable (any JobQueue) async throws -> [String]
 
@@ -52,7 +54,7 @@ struct Store: Sendable, CustomTestStringConvertible {
             try await test(queue)
             try await queue.close()
         },
-        problems: { try await ($0 as? RedisQueue)?.integrityProblems() ?? ["not a Redis queue"] })
+        isSlowToCheck: true, problems: { try await ($0 as? RedisQueue)?.integrityProblems() ?? ["not a Redis queue"] })
 
     private static let server = Result { try RedisServer() }
 

@@ -43,6 +43,7 @@ extension RedisScript {
         #"""
         if call('EXISTS', batch_key(ARGV[2])) == 0 then return 'unknown' end
         local from, most, most_bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+        if most == 0 then return {} end -- an end before the start could mean the whole string
         local places = call('GETRANGE', part(ARGV[2], 'places'), text(from * 4), text((from + most) * 4 - 1))
         local found, bytes = {}, 0
         for at = 1, #places - 3, 4 do
