@@ -21,6 +21,7 @@ let package = Package(
         .systemLibrary(name: "CPCRE2", path: "Sources/System/CPCRE2"),
         .systemLibrary(name: "CHiredis", path: "Sources/System/CHiredis"),
         .systemLibrary(name: "CCurl", path: "Sources/System/CCurl"),
+        .systemLibrary(name: "CNotify", path: "Sources/System/CNotify"),
         .target(
             name: "CSimdjson", path: "Sources/System/CSimdjson",
             linkerSettings: [.linkedLibrary("simdjson")]),
@@ -50,7 +51,7 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl",
+                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl", "CNotify",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
 

@@ -6,6 +6,7 @@ import ArgumentParser
         version: "0.1.0",
         subcommands: [
             RunCommand.self,
+            WorkerCommand.self,
             InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
             PerplexityCommand.self,
         ])

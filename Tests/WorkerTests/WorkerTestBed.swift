@@ -85,14 +85,16 @@ final class WorkerTestBed: Sendable {
     }
 
     /// Waits until something is so; the test's time limit is the patience.
-    func until(_ isSo: () async throws -> Bool) async throws {
+    /// - Parameter passing: milliseconds of the workers' time that go by at each look.
+    func until(passing: Int64 = 0, _ isSo: () async throws -> Bool) async throws {
         while try await !isSo() {
             try Task.checkCancellation()
+            pass(passing)
             try await Task.sleep(for: .milliseconds(1))
         }
     }
 
-    func untilOver(_ batch: BatchID) async throws {
-        try await until { try await self.queue.base.status(batch).state.isTerminal }
+    func untilOver(_ batch: BatchID, passing: Int64 = 0) async throws {
+        try await until(passing: passing) { try await self.queue.base.status(batch).state.isTerminal }
     }
 }
