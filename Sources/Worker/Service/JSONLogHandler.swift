@@ -27,7 +27,7 @@ package struct JSONLogHandler: LogHandler {
 
     package func log(event: LogEvent) {
         var members: [(name: String, value: JSON)] = [
-            ("time", .string(now().formatted(.iso8601.dateTimeSeparator(.standard).time(includingFractionalSeconds: true)))),
+            ("time", .string(now().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true)))),
             ("level", .string(event.level.rawValue)),
             ("logger", .string(label)),
             ("message", .string("\(event.message)")),
