@@ -94,7 +94,7 @@ let package = Package(
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: strict),
         .testTarget(
-            name: "JobQueueTests", dependencies: ["JobQueue", "QueueCrashProbe"], swiftSettings: strict),
+            name: "JobQueueTests", dependencies: ["JobQueue", "JSON", "QueueCrashProbe"], swiftSettings: strict),
         .testTarget(name: "Conformance", dependencies: ["JobQueue"], swiftSettings: strict),
         .testTarget(
             name: "WorkerTests",

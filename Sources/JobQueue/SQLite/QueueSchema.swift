@@ -185,6 +185,7 @@ package enum QueueSchema {
 
         -- Last reports of workers.
         CREATE TABLE worker (name TEXT PRIMARY KEY, forget_at INTEGER NOT NULL, report TEXT NOT NULL) STRICT;
+        CREATE INDEX worker_forget ON worker (forget_at);
 
         -- 'paused': 1 while it is; 'forgotten': batches that are not there any more.
         CREATE TABLE flag (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
