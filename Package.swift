@@ -22,6 +22,7 @@ let package = Package(
         .systemLibrary(name: "CHiredis", path: "Sources/System/CHiredis"),
         .systemLibrary(name: "CCurl", path: "Sources/System/CCurl"),
         .target(name: "CCUDA", path: "Sources/System/CCUDA", cSettings: kernelFlags),
+        .systemLibrary(name: "CNotify", path: "Sources/System/CNotify"),
         .target(
             name: "CSimdjson", path: "Sources/System/CSimdjson",
             linkerSettings: [.linkedLibrary("simdjson")]),
@@ -53,7 +54,7 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl",
+                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl", "CNotify",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
 

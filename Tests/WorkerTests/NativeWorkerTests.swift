@@ -54,13 +54,11 @@ import Worker
         bed.queue.goAway()
         gate.allow()
         try await bed.until { worker.engine.snapshot?.statistics.counts.finished == 6 }
-        // Time passes, and it asks again and again, but for ever longer waits.
-        for _ in 0..<50 { bed.pass(1_000) }
-        try await bed.until { bed.queue.state.failures >= 2 }
+        // Time passes, and it asks again and again.
+        try await bed.until(passing: 500) { bed.queue.state.failures >= 4 }
         #expect(try await bed.counts(batch).leased == 6)
         bed.queue.comeBack()
-        bed.pass(60_000)
-        try await bed.untilOver(batch)
+        try await bed.untilOver(batch, passing: 500)
         #expect(try await bed.records(batch).map(\.attempt) == [1, 1, 1, 1, 1, 1])
         worker.inbox.stop()
         #expect(try await worker.end() == .stopped)
@@ -84,9 +82,8 @@ import Worker
         gate.allow()
         try await bed.until { worker.engine.snapshot?.statistics.counts.finished == 4 }
         bed.queue.comeBack()
-        bed.pass(60_000)
         // This worker leases the other two again, and completes them.
-        try await bed.until { try await bed.counts(batch).completed == 2 }
+        try await bed.until(passing: 500) { try await bed.counts(batch).completed == 2 }
         #expect(try await bed.counts(batch).leased == 2)
         _ = try await bed.queue.base.settle(
             others.map { Settlement(lease: $0.lease, outcome: Outcome(result: .response(statusCode: 200, body: [123, 125]))) },
@@ -119,9 +116,12 @@ import Worker
         let bed = try WorkerTestBed()
         let batch = try await bed.submit(String(repeating: "a", count: 12), maxTokens: 10)
         let gate = StepGate(open: false)
-        let worker = try await bed.start(maxSequences: 4, onStep: gate.pass)
+        var settings = WorkerTestBed.settings
+        settings.drainMs = 1_000_000_000
+        let worker = try await bed.start(settings, maxSequences: 4, onStep: gate.pass)
         try await bed.until { gate.isWaiting && bed.queue.state.leasedNow.count > 4 }
         worker.inbox.stop()
+        try await bed.until(passing: 1_000) { bed.queue.state.reports.last?.phase == .draining }
         gate.allow()
         #expect(try await worker.end() == .stopped)
         // What had begun is done; what only waited is as if it had never been leased.
@@ -143,10 +143,7 @@ import Worker
         try await bed.until { gate.isWaiting && bed.queue.state.leasedNow.count == 4 }
         worker.inbox.stop()
         gate.allow(3)
-        try await bed.until {
-            bed.pass(1_000)
-            return try await bed.counts(batch).queued == 4
-        }
+        try await bed.until(passing: 1_000) { try await bed.counts(batch).queued == 4 }
         gate.allow()
         #expect(try await worker.end() == .stopped)
         #expect(try await bed.counts(batch).completed == 0)
@@ -176,7 +173,7 @@ import Worker
         gate.allow()
         try await bed.until { worker.engine.snapshot?.statistics.counts.finished == 4 }
         worker.inbox.stop()
-        let time = Task { try await bed.until { bed.pass(1_000); return false } }
+        let time = Task { try await bed.until(passing: 1_000) { false } }
         #expect(try await worker.end() == .stopped)
         time.cancel()
         #expect(try await bed.counts(batch).leased == 4)
@@ -192,8 +189,7 @@ import Worker
         gate.allow(10)
         try await bed.until { gate.steps.count == 11 && gate.isWaiting }
         try await bed.queue.cancel(doomed, at: bed.now)
-        bed.pass(WorkerTestBed.settings.cancelCheckMs)
-        try await bed.until {
+        try await bed.until(passing: 50) {
             gate.allow(1)
             return worker.engine.snapshot?.statistics.counts.cancelled == 4
         }

@@ -72,14 +72,15 @@ import Testing
         try await bed.until { gate.isWaiting }
         // Renewed as long as the step may still end.
         for _ in 0..<11 {
-            let claims = bed.queue.state.reports.count
-            bed.pass(50_000)
-            try await bed.until { bed.queue.state.reports.count > claims }
+            let reports = bed.queue.state.reports.count
+            bed.pass(30_000)
+            try await bed.until { bed.queue.state.reports.count > reports }
         }
         #expect(try await bed.counts(batch).leased == 2)
-        bed.pass(100_000)
+        let time = Task { try await bed.until(passing: 1_000) { false } }
         await #expect(throws: EngineFailure.self) { try await worker.task.value }
-        bed.pass(1)
+        time.cancel()
+        bed.pass(1_000)
         #expect(try await bed.queue.base.recover(at: bed.now) == 2)
         gate.allow()
         worker.engine.stop()
@@ -126,8 +127,9 @@ import Testing
         try await bed.until { gate.isWaiting && bed.queue.state.leasedNow.count == 4 }
         gate.allow(20)
         try await bed.until { gate.steps.count == 21 && gate.isWaiting }
+        try await bed.until { bed.queue.state.reports.count == 1 }
         bed.pass(10_000)
-        try await bed.until { bed.queue.state.reports.count >= 2 }
+        try await bed.until { bed.queue.state.reports.count == 2 }
         let report = try #require(bed.queue.state.reports.last)
         #expect(report.name == "host-7")
         #expect(report.models == ["echo", "alias"])
@@ -139,7 +141,7 @@ import Testing
         #expect(report.stepMs > 0)
         #expect(bed.queue.state.claims.allSatisfy { $0.models == ["echo", "alias"] })
         worker.inbox.stop()
-        try await bed.until { bed.pass(1000); return bed.queue.state.reports.last?.phase == .draining }
+        try await bed.until(passing: 1_000) { bed.queue.state.reports.last?.phase == .draining }
         gate.allow()
         _ = try await worker.end()
     }

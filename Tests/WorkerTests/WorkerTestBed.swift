@@ -60,22 +60,30 @@ final class WorkerTestBed: Sendable {
         maxSequences: Int = 8, blockCount: Int = 256, onStep: @escaping @Sendable ([Int32]) throws -> Void = { _ in }
     ) async throws -> Running {
         let inbox = NativeWorker.Inbox()
-        let engine = Engine()
-        let tokenizer = ToyTokenizer.bytesAndWords
-        let shape = try await engine.start(
-            Engine.Settings(maxSequences: maxSequences), tokenizer: tokenizer,
-            load: { EchoRunner(vocabulary: tokenizer.vocabularySize, blockCount: blockCount, onStep: onStep) },
-            onEvent: inbox.receive)
-        let intake = Intake(
-            model: ServedModel(
-                name: "echo", tokenizer: tokenizer, chat: nil, contextLength: shape.contextLength,
-                vocabulary: shape.vocabulary))
+        let (engine, intake) = try await makeEngine(
+            onEvent: inbox.receive, maxSequences: maxSequences, blockCount: blockCount, onStep: onStep)
         var log = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
         log.logLevel = .critical
         let worker = NativeWorker(
             settings, identity: WorkerIdentity(name: name, backend: "test", startedAt: now), inbox: inbox,
             queue: queue, engine: engine, intake: intake, now: { self.now }, log: log)
         return Running(inbox: inbox, engine: engine, task: Task { try await worker.run(goal) })
+    }
+
+    func makeEngine(
+        onEvent: @escaping @Sendable (EngineEvent) -> Void, maxSequences: Int = 8, blockCount: Int = 256,
+        onStep: @escaping @Sendable ([Int32]) throws -> Void
+    ) async throws -> (engine: Engine, intake: Intake) {
+        let engine = Engine()
+        let tokenizer = ToyTokenizer.bytesAndWords
+        let shape = try await engine.start(
+            Engine.Settings(maxSequences: maxSequences), tokenizer: tokenizer,
+            load: { EchoRunner(vocabulary: tokenizer.vocabularySize, blockCount: blockCount, onStep: onStep) },
+            onEvent: onEvent)
+        let model = ServedModel(
+            name: "echo", tokenizer: tokenizer, chat: nil, contextLength: shape.contextLength,
+            vocabulary: shape.vocabulary)
+        return (engine, Intake(model: model))
     }
 
     func counts(_ batch: BatchID) async throws -> BatchCounts { try await queue.base.status(batch).counts }
@@ -85,14 +93,16 @@ final class WorkerTestBed: Sendable {
     }
 
     /// Waits until something is so; the test's time limit is the patience.
-    func until(_ isSo: () async throws -> Bool) async throws {
+    /// - Parameter passing: milliseconds of the workers' time that go by at each look.
+    func until(passing: Int64 = 0, _ isSo: () async throws -> Bool) async throws {
         while try await !isSo() {
             try Task.checkCancellation()
+            pass(passing)
             try await Task.sleep(for: .milliseconds(1))
         }
     }
 
-    func untilOver(_ batch: BatchID) async throws {
-        try await until { try await self.queue.base.status(batch).state.isTerminal }
+    func untilOver(_ batch: BatchID, passing: Int64 = 0) async throws {
+        try await until(passing: passing) { try await self.queue.base.status(batch).state.isTerminal }
     }
 }
