@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Runs the chaos scenarios: real processes, a real Redis, seeded faults, and then the checker. See README.md."""
 
 import argparse
@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import scenarios
 from checker import Checker, Snapshot, Witness
 from cluster import Cluster, RedisServer
+from failpoints import Failpoints
 from proxy import Network
 from store import RedisStore, SQLiteStore, StoreAway
 
@@ -27,6 +28,7 @@ class Stage:
         self.network = Network()
         self.server = None
         self.redis_returns = None
+        self.sizes = []
         self.poison = {}
         self.faults = {}
         self.snapshots = []
@@ -69,26 +71,36 @@ class Stage:
     # MARK: The run
 
     def run(self):
-        options = self.options
-        size = options.requests // options.batches
-        for number in range(options.workers):
+        for number in range(self.options.workers):
             self.cluster.add_worker(self.url(f"w{number}"))
-        for number in range(options.batches):
-            key, more = f"k{number}", [f"tenant=t{number % 3}"]
-            if self.scenario.poison and number % 2 == 0:
-                self.poison[key] = sorted(self.random.sample(range(size), max(1, min(size // 100, 5))))
-                more.append("poison=" + ",".join(map(str, self.poison[key])))
-            if self.scenario.windows and number % 2 == 0:
-                more.append(f"window={self.random.randint(300, 3000)}")
-            self.cluster.submit(
-                self.url(f"s{number}"), key, size, max(1, size // 10), self.scenario.max_attempts, *more)
-        self.disturb(size * options.batches)
+        for _ in range(self.options.batches):
+            self.submit()
+        for _ in range(self.options.rounds):
+            self.disturb()
+            if self.cluster.seen.issuperset(self.scenario.expected_live):
+                break
+            # Chance has it that nothing came of it: once more, with another batch.
+            self.submit()
         self.finish()
 
-    def disturb(self, total):
+    def submit(self):
+        number, size = len(self.sizes), self.options.requests // self.options.batches
+        key, more = f"k{number}", [f"tenant=t{number % 3}"]
+        if self.scenario.poison and number % 2 == 0:
+            self.poison[key] = sorted(self.random.sample(range(size), max(1, min(size // 100, 5))))
+            more.append("poison=" + ",".join(map(str, self.poison[key])))
+        if self.scenario.windows and number % 2 == 0:
+            # The first one's ends at once.
+            more.append(f"window={self.random.randint(300, 3000) if number else 1}")
+        self.sizes.append(size)
+        self.cluster.submit(
+            self.url(f"s{number}"), key, size, max(1, size // 10), self.scenario.max_attempts, *more)
+
+    def disturb(self):
         """Faults at points of the progress that the seed names; when nothing moves, the next one comes anyway."""
         count = self.scenario.count * max(1, self.options.requests // 1000)
-        points = sorted(self.random.uniform(0, 0.9) * total for _ in range(count))
+        before, left = self.cluster.done, sum(self.sizes) - self.cluster.done
+        points = sorted(before + self.random.uniform(0, 0.9) * left for _ in range(count))
         faults = self.random.choices(list(self.scenario.faults), list(self.scenario.faults.values()), k=count) \
             if count else []
         moved, last, looked = time.monotonic(), -1, 0.0
@@ -179,9 +191,12 @@ def run(scenario, options, seed):
         problems, figures = stage.check()
     finally:
         stage.close()
-    shown = {**stage.faults, **{name: value for name, value in sorted(figures.items()) if value}}
-    print(f"{'ok  ' if not problems else 'FAIL'} {scenario.name} seed {seed} ({time.monotonic() - began:.1f} s): "
-          + ", ".join(f"{name} {value}" for name, value in shown.items()), flush=True)
+    return report(scenario.name, seed, began, problems, {**stage.faults, **dict(sorted(figures.items()))}, folder, options)
+
+
+def report(name, seed, began, problems, figures, folder, options):
+    print(f"{'ok  ' if not problems else 'FAIL'} {name} seed {seed} ({time.monotonic() - began:.1f} s): "
+          + ", ".join(f"{figure} {value}" for figure, value in figures.items() if value), flush=True)
     for problem in problems[:20]:
         print(f"     {problem}")
     if len(problems) > 20:
@@ -193,8 +208,20 @@ def run(scenario, options, seed):
     return not problems
 
 
+def run_failpoints(options, seed):
+    folder = tempfile.mkdtemp(prefix="chaos-", dir=options.folder)
+    began = time.monotonic()
+    server = RedisServer(folder)
+    server.start()
+    try:
+        problems, figures = Failpoints(server, options, folder, seed).run()
+    finally:
+        server.stop()
+    return report("failpoints", seed, began, problems, figures, folder, options)
+
+
 def main():
-    names = [scenario.name for scenario in scenarios.ALL]
+    names = [scenario.name for scenario in scenarios.ALL] + ["failpoints"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenario", nargs="*", help=f"of {', '.join(names)}; default: all")
     parser.add_argument("--node", required=True, help="path of the ChaosNode program")
@@ -206,21 +233,25 @@ def main():
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--lease-ms", type=int, default=1000)
     parser.add_argument("--step-us", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=10, help="at most, until what a scenario is about has come up")
     parser.add_argument("--look-s", type=float, default=0.5, help="seconds between snapshots")
     parser.add_argument("--patience-s", type=float, default=120)
     parser.add_argument("--folder", help="where the processes' files are (default: the temporary folder)")
     parser.add_argument("--keep", action="store_true", help="keep them, also of runs without problems")
     options = parser.parse_args()
     for name in options.scenario:
-        if name not in scenarios.BY_NAME:
+        if name not in names:
             parser.error(f"no scenario {name}: {', '.join(names)}")
-    chosen = [scenarios.BY_NAME[name] for name in options.scenario or names]
+    chosen = [scenarios.BY_NAME[name] for name in options.scenario or names if name in scenarios.BY_NAME]
     if options.store == "sqlite":
         chosen = [scenario for scenario in chosen if not scenario.needs_redis]
+    with_failpoints = options.store == "redis" and "failpoints" in (options.scenario or names)
     held = True
     for seed in range(options.seed, options.seed + options.seeds):
         for scenario in chosen:
             held = run(scenario, options, seed) and held
+        if with_failpoints:
+            held = run_failpoints(options, seed) and held
     sys.exit(0 if held else 1)
 
 

@@ -105,12 +105,13 @@ class Cluster:
         self._read = 0
         self._tail = b""
         self.done = 0
+        self.seen = set()
         self.sealed = {}
         self.opened = {}
         self.trouble = []
 
-    def add_worker(self, url, environment=None):
-        worker = Node(self, "worker", f"w{len(self.workers)}", url, [self.lease_ms, self.step_us])
+    def add_worker(self, url, environment=None, drain_ms=2000):
+        worker = Node(self, "worker", f"w{len(self.workers)}", url, [self.lease_ms, self.step_us, drain_ms])
         worker.start(environment)
         self.workers.append(worker)
         return worker
@@ -121,9 +122,9 @@ class Cluster:
         self.clients.append(client)
         return client
 
-    def cancel(self, url, batch):
+    def cancel(self, url, batch, environment=None):
         client = Node(self, "cancel", f"c{len(self.clients)}", url, [batch])
-        client.start()
+        client.start(environment)
         self.clients.append(client)
         return client
 
@@ -138,6 +139,12 @@ class Cluster:
             words = line.decode().split()
             if words[0] == "done":
                 self.done += 1
+            elif words[0] == "begin" and int(words[5]) > 1:
+                self.seen.add("attempts above 1")
+            elif words[0] == "lost":
+                self.seen.add("settles lost")
+            elif words[0] == "cancelled":
+                self.seen.add("cancelled")
             elif words[0] == "sealed":
                 self.sealed[words[2]] = int(words[3])
             elif words[0] == "opened":
@@ -154,7 +161,7 @@ class Cluster:
             if node.kind == "worker":
                 self.deaths += 1
                 # A worker ends by itself only when it was asked to.
-                if node.status not in (0, -signal.SIGKILL):
+                if node.status not in (0, -signal.SIGKILL, -signal.SIGTERM):
                     self.trouble.append(f"{node.name}.{node.lives} ended with {node.status}")
                 node.start()
             elif node.status == 0:

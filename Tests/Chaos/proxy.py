@@ -4,8 +4,24 @@ import asyncio
 import threading
 
 
+class Connection:
+    """A client's connection and the one behind it."""
+
+    def __init__(self, client, server):
+        self.client, self.server = client, server
+        self.held = 0
+        self.is_closed = False
+
+    def close(self):
+        """What is held still arrives at the server."""
+        self.is_closed = True
+        self.client.close()
+        if not self.held:
+            self.server.close()
+
+
 class Link:
-    """One socket that leads to the server. What `faults` says holds for all its connections."""
+    """One socket that leads to the server. Its faults hold for all its connections."""
 
     def __init__(self, path, target):
         self.path = path
@@ -14,64 +30,64 @@ class Link:
         self.is_dark = False        # pieces vanish; ends when it is lit again, with all connections closed
         self.cut_after = None       # bytes of replies until the connection is closed
         self.hold_s = None          # pieces to the server arrive this much later, also when the client has gone
-        self.refuses = False        # new connections are closed at once
         self.connections = set()
-        self.cuts = 0
 
     async def serve(self):
-        return await asyncio.start_unix_server(self._accept, self.path)
+        return await asyncio.start_unix_server(self._accept, self.path, limit=1 << 20)
 
     async def _accept(self, reader, writer):
-        if self.refuses or self.is_dark:
+        if self.is_dark:
             writer.close()
             return
         try:
-            back_reader, back_writer = await asyncio.open_unix_connection(self.target)
+            server_reader, server = await asyncio.open_unix_connection(self.target)
         except OSError:
             writer.close()
             return
-        pair = (writer, back_writer)
-        self.connections.add(pair)
-        await asyncio.gather(self._pump(reader, back_writer, pair, True), self._pump(back_reader, writer, pair, False))
-        self._close(pair)
+        connection = Connection(writer, server)
+        self.connections.add(connection)
+        await asyncio.gather(self._ask(reader, connection), self._answer(server_reader, connection))
+        self.connections.discard(connection)
 
-    async def _pump(self, reader, writer, pair, to_server):
+    async def _ask(self, reader, connection):
         try:
-            while True:
-                piece = await reader.read(65536)
-                if not piece:
-                    break
+            while piece := await reader.read(1 << 18):
                 if self.is_dark:
                     continue
-                if to_server and self.hold_s is not None:
-                    await asyncio.sleep(self.hold_s)
-                elif self.delay_s:
-                    await asyncio.sleep(self.delay_s)
-                if not to_server and self.cut_after is not None:
+                connection.held += 1
+                await asyncio.sleep(self.delay_s if self.hold_s is None else self.hold_s)
+                connection.server.write(piece)
+                await connection.server.drain()
+                connection.held -= 1
+                if connection.is_closed:
+                    break
+        except OSError:
+            pass
+        connection.held = 0
+        connection.close()
+
+    async def _answer(self, reader, connection):
+        try:
+            while piece := await reader.read(1 << 18):
+                if self.is_dark or connection.is_closed:
+                    continue
+                await asyncio.sleep(self.delay_s)
+                if self.cut_after is not None:
                     if len(piece) > self.cut_after:
-                        writer.write(piece[: self.cut_after])
-                        await writer.drain()
+                        connection.client.write(piece[: self.cut_after])
+                        await connection.client.drain()
                         self.cut_after = None
-                        self.cuts += 1
                         break
                     self.cut_after -= len(piece)
-                writer.write(piece)
-                await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
+                connection.client.write(piece)
+                await connection.client.drain()
+        except OSError:
             pass
-        self._close(pair)
+        connection.close()
 
-    def _close(self, pair):
-        self.connections.discard(pair)
-        for writer in pair:
-            try:
-                writer.close()
-            except OSError:
-                pass
-
-    def _close_all(self):
-        for pair in list(self.connections):
-            self._close(pair)
+    def close_all(self):
+        for connection in list(self.connections):
+            connection.close()
 
 
 class Network:
@@ -95,7 +111,7 @@ class Network:
 
     def cut(self, link):
         """All its connections end now."""
-        self._soon(link._close_all)
+        self._soon(link.close_all)
 
     def cut_mid_reply(self, link, after_bytes):
         """The reply is cut off after so many bytes: the server has done what it was asked."""
@@ -106,7 +122,7 @@ class Network:
 
         def light():
             link.is_dark = False
-            link._close_all()
+            link.close_all()
 
         self._soon(lambda: setattr(link, "is_dark", True))
         self._soon(light, for_s)
@@ -122,7 +138,7 @@ class Network:
 
     def heal(self):
         for link in self.links:
-            link.delay_s, link.is_dark, link.cut_after, link.hold_s, link.refuses = 0.0, False, None, None, False
+            link.delay_s, link.is_dark, link.cut_after, link.hold_s = 0.0, False, None, None
 
     def stop(self):
         self._loop.call_soon_threadsafe(self._loop.stop)

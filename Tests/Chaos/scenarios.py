@@ -4,6 +4,10 @@ import signal
 from dataclasses import dataclass, field
 
 
+# Figures that show in the witness as it is written.
+LIVE = frozenset({"attempts above 1", "settles lost", "cancelled"})
+
+
 @dataclass(frozen=True)
 class Scenario:
     name: str
@@ -14,12 +18,16 @@ class Scenario:
     count: int = 0
     # What requests may end as beside completed.
     allowed: frozenset = frozenset()
-    # What must have come up for the run to mean something: figures of the checker.
+    # What must have come up for the run to mean something: figures of the checker; those in `LIVE` can be waited for.
     expected: tuple = ()
     max_attempts: int = 100_000
     poison: bool = False
     windows: bool = False
     needs_redis: bool = False
+
+    @property
+    def expected_live(self):
+        return LIVE.intersection(self.expected)
 
 
 def kill_worker(stage):

@@ -5,6 +5,11 @@ import json
 import sqlite3
 from dataclasses import dataclass, field
 
+import redis
+
+
+COUNTS = ("total", "queued", "leased", "completed", "failed", "cancelled", "expired")
+
 
 class StoreAway(Exception):
     """It cannot be read now: not begun, killed, or busy."""
@@ -55,9 +60,8 @@ class SQLiteStore:
             "SELECT outcome.*, request.custom_id FROM outcome JOIN request USING (key) ORDER BY completion")
         found = {}
         for row in batches:
-            names = ("total", "queued", "leased", "completed", "failed", "cancelled", "expired")
             found[row["seq"]] = Batch(
-                row["id"], row["idempotency_key"], row["state"], {name: row[name] for name in names},
+                row["id"], row["idempotency_key"], row["state"], {name: row[name] for name in COUNTS},
                 {name: row[name] for name in ("prompt_tokens", "completion_tokens")})
         for row in outcomes:
             error = json.loads(row["error"]) if row["error"] else {}
@@ -85,4 +89,74 @@ class RedisStore:
     """Reads a queue on Redis: docs/redis-keys.md."""
 
     def __init__(self, socket, queue):
-        self.socket = socket
+        self.client = redis.Redis(unix_socket_path=socket, socket_timeout=30)
+        self.prefix = f"millrace:{{{queue}}}:"
+
+    def _read(self, commands):
+        """Answers of commands that are carried out together."""
+        try:
+            pipeline = self.client.pipeline(transaction=True)
+            for command in commands:
+                pipeline.execute_command(*command)
+            return pipeline.execute()
+        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError) as error:
+            raise StoreAway(str(error)) from error
+
+    def _ids(self):
+        (ids,) = self._read([("ZRANGE", self.prefix + "batches", 0, -1)])
+        return [id.decode() for id in ids]
+
+    def batches(self):
+        ids = self._ids()
+        commands = [("HGETALL", f"{self.prefix}b:{id}") for id in ids]
+        commands += [("XRANGE", f"{self.prefix}b:{id}:results", "-", "+") for id in ids]
+        answers = self._read(commands) if ids else []
+        return [self._batch(id, answers[at], answers[at + len(ids)]) for at, id in enumerate(ids)]
+
+    def _batch(self, id, hash, stream):
+        fields = {name.decode(): value.decode() for name, value in hash.items()}
+        state = "cancelling" if fields["state"] == "in_progress" and fields.get("ending") else fields["state"]
+        batch = Batch(
+            id, fields.get("idempotency_key"), state, {name: int(fields[name]) for name in COUNTS},
+            {name: int(fields[name]) for name in ("prompt_tokens", "completion_tokens")})
+        for _, entry in stream:
+            error = json.loads(entry[b"error"]) if entry[b"error"] else {}
+            batch.results.append(Result(
+                int(entry[b"ordinal"]), entry[b"custom_id"].decode(), entry[b"state"].decode(), int(entry[b"attempt"]),
+                int(entry[b"prompt_tokens"]), int(entry[b"completion_tokens"]), entry[b"response"],
+                error.get("code", ""), error.get("message", "")))
+        return batch
+
+    def states(self):
+        ids = self._ids()
+        answers = self._read([("HGET", f"{self.prefix}b:{id}", "state") for id in ids]) if ids else []
+        return dict(zip(ids, (answer.decode() for answer in answers)))
+
+    def ledger(self):
+        sums = dict.fromkeys(("completed", "unsuccessful", "prompt_tokens", "completion_tokens"), 0)
+        for key in self.client.scan_iter(self.prefix + "usage:*"):
+            for name, value in self.client.hgetall(key).items():
+                what = json.loads(name)[3]
+                if what in sums:
+                    sums[what] += int(value)
+        return sums
+
+    def leftovers(self):
+        """What only requests that have not ended may have."""
+        found = []
+        kept = ("b:*:requests", "b:*:live", "b:*:ids", "b:*:fresh:*", "b:*:back:*", "b:*:lines", "ready:*", "leases",
+                "delayed", "busy", "open", "waiting", "deadlines", "endings", "active:*", "lanes:*", "lane:*", "priorities")
+        dead = {key for key in self.client.scan_iter(self.prefix + "b:*:dead")}
+        for pattern in kept:
+            for key in self.client.scan_iter(self.prefix + pattern):
+                # Dead letters keep their requests.
+                if pattern == "b:*:requests" and key.removesuffix(b":requests") + b":dead" in dead:
+                    if self.client.hlen(key) == self.client.zcard(key.removesuffix(b":requests") + b":dead"):
+                        continue
+                found.append(f"{key.decode()} is left")
+        for key in self.client.scan_iter(self.prefix + "line:*"):
+            for name in (b"queued", b"leased", b"delayed", b"tokens"):
+                value = int(self.client.hget(key, name))
+                if value:
+                    found.append(f"{key.decode()} counts {value} {name.decode()}")
+        return found

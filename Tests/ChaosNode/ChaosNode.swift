@@ -7,7 +7,7 @@ import Worker
 /// One process of a chaos scenario (Tests/Chaos): a real worker over a fake model, a submitter or a canceller, whose
 /// calls are witnessed. Exits with 75 when the store could not be reached: the caller may try again.
 ///
-///     ChaosNode worker    QUEUE WITNESS NAME LEASE_MS STEP_US
+///     ChaosNode worker    QUEUE WITNESS NAME LEASE_MS STEP_US DRAIN_MS
 ///     ChaosNode submit    QUEUE WITNESS NAME KEY COUNT CHUNK MAX_ATTEMPTS [window=MS] [poison=ORDINAL,...] [tenant=T]
 ///     ChaosNode cancel    QUEUE WITNESS NAME BATCH
 @main struct ChaosNode {
@@ -45,16 +45,16 @@ import Worker
     // MARK: Working
 
     private static func work(_ queue: any JobQueue, name: String, _ arguments: [String]) async throws {
-        guard arguments.count == 2, let leaseMs = Int64(arguments[0]), let stepUs = UInt32(arguments[1]) else {
-            fail(64, "worker needs LEASE_MS STEP_US")
-        }
+        guard arguments.count == 3, let leaseMs = Int64(arguments[0]), let stepUs = UInt32(arguments[1]),
+            let drainMs = Int64(arguments[2])
+        else { fail(64, "worker needs LEASE_MS STEP_US DRAIN_MS") }
         var settings = WorkerSettings.shared
         settings.leaseMs = leaseMs
         settings.recoverMs = leaseMs / 4
         settings.heartbeatMs = leaseMs
         settings.cancelCheckMs = 50
         settings.tickMs = 20
-        settings.drainMs = 2000
+        settings.drainMs = drainMs
         let inbox = NativeWorker.Inbox()
         let engine = Engine()
         let shape = try await engine.start(
