@@ -89,6 +89,13 @@ let package = Package(
             name: "QueueCrashProbe", dependencies: ["JobQueue"], path: "Tests/QueueCrashProbe",
             swiftSettings: strict),
 
+        // The processes of the chaos scenarios: Tests/Chaos/README.md.
+        .executableTarget(
+            name: "ChaosNode",
+            dependencies: [
+                "Worker", "JobQueue", "Models", "Kernels", .product(name: "Logging", package: "swift-log"),
+            ], path: "Tests/ChaosNode", swiftSettings: strict),
+
         .testTarget(name: "TidyTests", swiftSettings: strict),
         // Runs a batch with a worker that echoes, for SubmitterTests to kill at random moments.
         .executableTarget(
