@@ -106,7 +106,7 @@ let package = Package(
             swiftSettings: strict),
         // The client of upstreams against Tests/FakeGroq, a server of their own.
         .testTarget(
-            name: "UpstreamTests", dependencies: ["Worker", "JobQueue", "JSON", "Millrace", "CCurl"],
+            name: "UpstreamTests", dependencies: ["Worker", "Scheduler", "JobQueue", "JSON", "Millrace", "CCurl"],
             swiftSettings: strict),
         .testTarget(
             name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],
