@@ -106,7 +106,10 @@ let package = Package(
             swiftSettings: strict),
         // The client of upstreams against Tests/FakeGroq, a server of their own.
         .testTarget(
-            name: "UpstreamTests", dependencies: ["Worker", "Scheduler", "JobQueue", "JSON", "Millrace", "CCurl"],
+            name: "UpstreamTests", dependencies: [
+                "Worker", "Scheduler", "JobQueue", "JSON", "Millrace", "CCurl",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],

@@ -3,7 +3,8 @@ import JSON
 import Worker
 
 /// Tests/FakeGroq as a child process of a test's own. It ends with this object, or with the test process.
-final class FakeGroq {
+// Nothing of it changes once it is made; the process is touched again only when nobody else has it.
+final class FakeGroq: @unchecked Sendable {
     enum Door: String, Sendable, CaseIterable {
         case http
         /// TLS with HTTP/1.1 only.

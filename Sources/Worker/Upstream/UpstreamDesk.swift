@@ -85,6 +85,7 @@ struct UpstreamDesk {
         let model = choice.model ?? leased.request.model
         let name = LaneName(text: choice.limitGroup ?? "\(choice.target.name)/\(model)")
         if lanes[name] == nil {
+            if lanes.count >= Self.maxLanes { lanes = lanes.filter { $0.value.waitingCount + $0.value.budget.inFlight > 0 } }
             lanes[name] = UpstreamLane(target: choice.target.name, limits: choice.target.limits)
         }
         if laneOfModel.count < Self.maxLanes { laneOfModel[leased.request.model] = name }
@@ -129,7 +130,7 @@ struct UpstreamDesk {
             lane.budget.finished(ticket, actual: actual > 0 ? actual : nil, report: reply.limits, at: ms)
         case .later where reply.status == 429:
             lane.budget.refused(ticket, report: reply.limits, at: ms, random: random)
-        case .later where reply.failure != nil:
+        case .later where reply.failure?.cause == .cancelled:
             lane.budget.ended(ticket, report: reply.limits, at: ms)
         case .later, .broken:
             lane.budget.overloaded(ticket, report: reply.limits, at: ms, random: random)

@@ -27,7 +27,8 @@ struct UpstreamLane {
     /// Sendings in the second that began at `secondStart`, and in the one before.
     private var thisSecond = 0
     private var lastSecond = 0
-    private var secondStart = Int64.min
+    /// Halved, so that a distance to it is a number.
+    private var secondStart = Int64.min / 2
 
     private static let leastAhead = 8
     private static let mostAhead = 2048

@@ -149,7 +149,6 @@ package actor UpstreamWorker {
         let leased = try await queue.lease(
             LeaseClaim(worker: settings.name, maxRequests: room, models: models, durationMs: settings.leaseMs), at: now)
         Failpoint.pass("upstream.leased")
-        foundNothing = leased.isEmpty
         var refused: [Settlement] = []
         var unwanted: [Lease] = []
         for request in leased {
@@ -167,6 +166,9 @@ package actor UpstreamWorker {
             }
         }
         try await settle(refused)
+        foundNothing = leased.count == unwanted.count
+        // There may be more, and room for it.
+        if !foundNothing { inbox.post(.tick) }
         guard !unwanted.isEmpty else { return }
         // Its route is parked or full, which was not known by its model's name.
         _ = try await queue.release(unwanted, reason: .handedBack, at: clock.now())
