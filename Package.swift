@@ -62,7 +62,7 @@ let package = Package(
         .executableTarget(
             name: "Millrace",
             dependencies: [
-                "Submitter", "Worker", "JobQueue", "Models", "Kernels", "JSON",
+                "Submitter", "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
