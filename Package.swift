@@ -21,6 +21,8 @@ let package = Package(
         .systemLibrary(name: "CPCRE2", path: "Sources/System/CPCRE2"),
         .systemLibrary(name: "CHiredis", path: "Sources/System/CHiredis"),
         .systemLibrary(name: "CCurl", path: "Sources/System/CCurl"),
+        .systemLibrary(name: "CSecrets", path: "Sources/System/CSecrets"),
+        .target(name: "CTOML", path: "Sources/System/CTOML"),
         .target(
             name: "CSimdjson", path: "Sources/System/CSimdjson",
             linkerSettings: [.linkedLibrary("simdjson")]),
@@ -50,7 +52,7 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl",
+                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl", "CSecrets", "CTOML",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
 
@@ -60,7 +62,7 @@ let package = Package(
         .executableTarget(
             name: "Millrace",
             dependencies: [
-                "Submitter", "Worker", "JobQueue", "Models", "Kernels", "JSON",
+                "Submitter", "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 

@@ -8,5 +8,6 @@ import ArgumentParser
             RunCommand.self,
             InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
             PerplexityCommand.self,
+            RoutesCommand.self, KeysCommand.self, CapsCommand.self,
         ])
 }
