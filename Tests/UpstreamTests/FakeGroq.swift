@@ -15,7 +15,13 @@ final class FakeGroq: @unchecked Sendable {
 
     struct Failure: Error, CustomStringConvertible { var description: String }
 
-    static let key = UpstreamKey("gsk_fakefakefakefakefakefake0001")
+    static let keyText = "gsk_fakefakefakefakefakefake0001"
+    static let key = key(keyText)
+
+    static func key(_ text: String) -> ProviderKey {
+        do { return try ProviderKey(Array(text.utf8), origin: "a test") } catch { preconditionFailure("\(error)") }
+    }
+
     static let model = "llama-3.1-8b-instant"
     static let source = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "FakeGroq")

@@ -54,7 +54,7 @@ final class ForwardingBed: Sendable {
             customID: text, endpoint: .chatCompletions, body: Array(body.utf8), model: model)
     }
 
-    func target(_ door: FakeGroq.Door = .http, key: UpstreamKey = FakeGroq.key) -> UpstreamTarget {
+    func target(_ door: FakeGroq.Door = .http, key: ProviderKey = FakeGroq.key) -> UpstreamTarget {
         UpstreamTarget(name: "groq", dialect: .groq, baseURL: fake.baseURL(door), key: key)
     }
 
@@ -78,7 +78,7 @@ final class ForwardingBed: Sendable {
         let choice = UpstreamChoice(target: target ?? self.target())
         let lines = log
         let worker = UpstreamWorker(
-            settings, inbox: inbox, queue: queue, upstream: client, choose: { _ in .success(choice) }, clock: clock,
+            settings, inbox: inbox, queue: queue, upstream: client, routing: SingleRoute(choice), clock: clock,
             log: Logger(label: "test") { _ in SaidLines.Handler(lines: lines) })
         _ = try await worker.run(.batch(batch))
         return inbox.figures

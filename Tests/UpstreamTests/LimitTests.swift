@@ -76,7 +76,7 @@ import Testing
     @Test func aRevokedKeyParksTheRoute() async throws {
         let bed = try await ForwardingBed([
             "rules": [["do": "revoke", "skip": 100, "times": 1]],
-            "keys": [FakeGroq.key.secret: "org_a", "gsk_secondsecondsecondsecond0002": "org_b"],
+            "keys": [FakeGroq.keyText: "org_a", "gsk_secondsecondsecondsecond0002": "org_b"],
             "latency_ms": 5,
         ])
         let batch = try await bed.submit(ForwardingTests.chats(400), maxAttempts: 1)
@@ -87,7 +87,7 @@ import Testing
         #expect(status.counts.completed >= 100)
         #expect(status.counts.queued == 400 - status.counts.completed)
         #expect(bed.log.all.filter { $0.hasPrefix("error") }.count == 1, "\(bed.log.all)")
-        try await bed.work(batch, bed.target(key: UpstreamKey("gsk_secondsecondsecondsecond0002")))
+        try await bed.work(batch, bed.target(key: FakeGroq.key("gsk_secondsecondsecondsecond0002")))
         status = try await bed.queue.status(batch)
         #expect(status.counts.completed == 400)
         #expect(try bed.computed().values.allSatisfy { $0 == 1 })

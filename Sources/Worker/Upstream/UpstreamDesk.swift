@@ -12,9 +12,8 @@ struct UpstreamDesk {
         var leased: LeasedRequest
         var choice: UpstreamChoice
         var body: UpstreamBody
-        var lane: LaneName
-        /// The upstream's name for it.
-        var model: String
+        /// What is set aside for it.
+        var grant: SpendBook.Grant?
         var leasedAt: Timestamp
         /// While it is under way.
         var ticket: RateBudget.Ticket?
@@ -23,33 +22,48 @@ struct UpstreamDesk {
         /// How often the upstream's limits turned it away.
         var turnedAway = 0
 
-        func outcome(_ answer: UpstreamAnswer, _ reply: UpstreamReply) -> Outcome {
+        init(
+            _ leased: LeasedRequest, _ choice: UpstreamChoice, _ body: UpstreamBody, grant: SpendBook.Grant? = nil,
+            at now: Timestamp
+        ) {
+            self.leased = leased
+            self.choice = choice
+            self.body = body
+            self.grant = grant
+            leasedAt = now
+        }
+
+        var lease: Lease { leased.lease }
+        /// The upstream's name for it.
+        var model: String { choice.model ?? leased.request.model }
+        var lane: LaneName { LaneName(text: choice.limitGroup ?? "\(choice.target.name)/\(model)") }
+
+        func outcome(_ answer: UpstreamAnswer, _ body: [UInt8], _ reply: UpstreamReply) -> Outcome {
             let waitedMs = (sentAt.map { $0 - leasedAt } ?? 0) + reply.timings.sentMs
             return Outcome(
-                result: .response(statusCode: 200, body: answer.body), usage: answer.usage,
-                backend: choice.target.name,
+                result: .response(statusCode: 200, body: body), usage: answer.usage, backend: choice.target.name,
                 timings: answer.timings(waitedMs: waitedMs, transfer: reply.timings))
         }
     }
 
     private var held: [RequestKey: Pending] = [:]
     private var lanes: [LaneName: UpstreamLane] = [:]
-    /// In which lane requests of a model were put; the queue is asked by model.
-    private var laneOfModel: [String: LaneName] = [:]
-    /// Lanes that nothing is taken for until then: what waited was handed back.
-    private var closedUntil: [LaneName: Int64] = [:]
+    /// Lanes that requests of a model were put in; the queue is asked by model.
+    private var lanesOfModel: [String: Set<LaneName>] = [:]
+    /// Models that nothing is leased of until then: what was leased had to be handed back.
+    private var closedUntil: [String: Int64] = [:]
 
     /// Room for lanes that are not known yet.
     private static let unknownRoom = 32
-    private static let maxLanes = 10_000
+    private static let maxNames = 10_000
 
     var isEmpty: Bool { held.isEmpty }
     var count: Int { held.count }
-    var leases: [Lease] { held.values.map(\.leased.lease) }
+    var all: [Pending] { Array(held.values) }
     var laneNames: [LaneName] { Array(lanes.keys) }
 
     func pending(_ lease: Lease) -> Pending? {
-        guard let found = held[lease.key], found.leased.lease == lease else { return nil }
+        guard let found = held[lease.key], found.lease == lease else { return nil }
         return found
     }
 
@@ -57,44 +71,51 @@ struct UpstreamDesk {
 
     /// Requests that should be leased now.
     func room(at now: Int64) -> Int {
-        if lanes.isEmpty { return Self.unknownRoom }
-        let open = lanes.filter { !isClosed($0.key, at: now) }
-        if open.isEmpty { return Self.unknownRoom }
-        return open.values.reduce(0) { $0 + max(0, $1.ahead(at: now) - $1.waitingCount) }
+        let open = lanes.values.filter { !$0.isParked(at: now) }
+        let room = open.reduce(0) { $0 + max(0, $1.ahead(at: now) - $1.waitingCount) }
+        // Without any lane, or only parked ones, other models may have a way.
+        return open.isEmpty ? Self.unknownRoom : room
     }
 
     /// Models that nothing should be leased of.
     func closedModels(at now: Int64) -> Set<String> {
-        Set(laneOfModel.filter { isClosed($0.value, at: now) || isFull($0.value, at: now) }.keys)
-    }
-
-    private func isClosed(_ name: LaneName, at now: Int64) -> Bool {
-        if let until = closedUntil[name], now < until { return true }
-        return lanes[name]?.isParked(at: now) ?? false
-    }
-
-    private func isFull(_ name: LaneName, at now: Int64) -> Bool {
-        guard let lane = lanes[name] else { return false }
-        return lane.waitingCount >= lane.ahead(at: now)
-    }
-
-    /// - Returns: false when its lane is closed, and it must be handed back.
-    mutating func take(
-        _ leased: LeasedRequest, _ choice: UpstreamChoice, _ body: UpstreamBody, at now: Timestamp
-    ) -> Bool {
-        let model = choice.model ?? leased.request.model
-        let name = LaneName(text: choice.limitGroup ?? "\(choice.target.name)/\(model)")
-        if lanes[name] == nil {
-            if lanes.count >= Self.maxLanes { lanes = lanes.filter { $0.value.waitingCount + $0.value.budget.inFlight > 0 } }
-            lanes[name] = UpstreamLane(target: choice.target.name, limits: choice.target.limits)
+        let full = lanesOfModel.filter { _, names in
+            names.allSatisfy { name in
+                guard let lane = lanes[name] else { return false }
+                return !lane.isParked(at: now) && lane.waitingCount >= lane.ahead(at: now)
+            }
         }
-        if laneOfModel.count < Self.maxLanes { laneOfModel[leased.request.model] = name }
-        guard !isClosed(name, at: now.milliseconds) else { return false }
-        closedUntil[name] = nil
-        held[leased.lease.key] = Pending(
-            leased: leased, choice: choice, body: body, lane: name, model: model, leasedAt: now)
-        lanes[name]?.append(leased.lease.key, cost: body.estimatedTokens)
-        return true
+        return Set(full.keys).union(closedUntil.filter { now < $0.value }.keys)
+    }
+
+    mutating func close(_ model: String, until: Int64) {
+        if closedUntil.count >= Self.maxNames { closedUntil = [:] }
+        closedUntil[model] = max(until, closedUntil[model] ?? .min)
+    }
+
+    mutating func take(_ pending: Pending) {
+        let name = pending.lane
+        if lanes[name] == nil {
+            if lanes.count >= Self.maxNames {
+                lanes = lanes.filter { $0.value.waitingCount + $0.value.budget.inFlight > 0 }
+            }
+            lanes[name] = UpstreamLane(target: pending.choice.target.id, limits: pending.choice.target.limits)
+        }
+        if lanesOfModel.count >= Self.maxNames { lanesOfModel = [:] }
+        lanesOfModel[pending.leased.request.model, default: []].insert(name)
+        held[pending.lease.key] = pending
+        lanes[name]?.append(pending.lease.key, cost: pending.body.estimatedTokens)
+    }
+
+    /// Targets that take nothing of a model now, and why.
+    func parked(model: String, at now: Int64) -> [UpstreamTarget.ID: String] {
+        var found: [UpstreamTarget.ID: String] = [:]
+        for (name, lane) in lanes {
+            guard lane.isParked(at: now), let park = lane.park else { continue }
+            guard park.scope == .route || lanesOfModel[model]?.contains(name) ?? false else { continue }
+            found[lane.target] = park.error.message
+        }
+        return found
     }
 
     // MARK: Sending
@@ -110,10 +131,12 @@ struct UpstreamDesk {
 
     mutating func note(_ transfer: TransferID, of key: RequestKey) { held[key]?.transfer = transfer }
 
-    /// Gives back what waits in a lane, and takes nothing more for it until then.
-    mutating func giveUpWaiting(_ name: LaneName, until: Int64?) -> [Lease] {
-        if let until { closedUntil[name] = until }
-        return (lanes[name]?.removeAll() ?? []).compactMap { held.removeValue(forKey: $0)?.leased.lease }
+    /// Takes out what waits in a lane; for a while nothing more of its models is leased.
+    mutating func giveUpWaiting(_ name: LaneName, until: Int64?) -> [Pending] {
+        if let until {
+            for (model, names) in lanesOfModel where names.contains(name) { close(model, until: until) }
+        }
+        return (lanes[name]?.removeAll() ?? []).compactMap { held.removeValue(forKey: $0) }
     }
 
     // MARK: What came back
@@ -139,8 +162,8 @@ struct UpstreamDesk {
         }
         if case .parked = verdict {} else { lane.endProbe() }
         lanes[pending.lane] = lane
-        held[pending.leased.lease.key]?.ticket = nil
-        held[pending.leased.lease.key]?.transfer = nil
+        held[pending.lease.key]?.ticket = nil
+        held[pending.lease.key]?.transfer = nil
     }
 
     /// One that is cancelled while under way.
@@ -175,12 +198,12 @@ struct UpstreamDesk {
     /// - Returns: whether that is news, and what waited there.
     mutating func park(
         _ pending: Pending, _ error: OutcomeError, _ scope: UpstreamVerdict.ParkScope, until: Int64
-    ) -> (isNew: Bool, waiting: [Lease]) {
+    ) -> (isNew: Bool, waiting: [Pending]) {
         var isNew = false
-        var waiting: [Lease] = []
+        var waiting: [Pending] = []
         for name in laneNames where name == pending.lane || scope == .route {
-            guard lanes[name]?.target == pending.choice.target.name else { continue }
-            let isNews = lanes[name]?.parkIt(error, until: until) ?? false
+            guard lanes[name]?.target == pending.choice.target.id else { continue }
+            let isNews = lanes[name]?.parkIt(error, scope, until: until) ?? false
             if name == pending.lane { isNew = isNews }
             waiting += giveUpWaiting(name, until: nil)
         }

@@ -15,11 +15,12 @@ struct UpstreamLane {
     /// Nothing goes this way until somebody has changed something.
     struct Park: Equatable {
         var error: OutcomeError
+        var scope: UpstreamVerdict.ParkScope
         /// Then one request tries whether it has been.
         var until: Int64
     }
 
-    let target: String
+    let target: UpstreamTarget.ID
     var budget: RateBudget
     private var waiting: [(key: RequestKey, cost: Int)] = []
     private(set) var park: Park?
@@ -34,7 +35,7 @@ struct UpstreamLane {
     private static let mostAhead = 2048
     private static let secondMs: Int64 = 1000
 
-    init(target: String, limits: RateLimits) {
+    init(target: UpstreamTarget.ID, limits: RateLimits) {
         self.target = target
         budget = RateBudget(limits)
     }
@@ -90,9 +91,9 @@ struct UpstreamLane {
     func isParked(at now: Int64) -> Bool { park.map { now < $0.until } ?? false }
 
     /// - Returns: whether it was not parked before.
-    mutating func parkIt(_ error: OutcomeError, until: Int64) -> Bool {
+    mutating func parkIt(_ error: OutcomeError, _ scope: UpstreamVerdict.ParkScope, until: Int64) -> Bool {
         let isNew = park == nil && !isProbing
-        park = Park(error: error, until: until)
+        park = Park(error: error, scope: scope, until: until)
         isProbing = false
         return isNew
     }

@@ -7,7 +7,9 @@ package struct UpstreamTarget: Sendable {
     package var name: String
     package var dialect: UpstreamDialect
     package var baseURL: String
-    package var key: UpstreamKey?
+    package var key: ProviderKey?
+    /// The tenant whose own key that is; nil: the operator's.
+    package var owner: String?
     /// What is known of its limits beforehand; its headers tell the rest.
     package var limits: RateLimits
     package var timeouts = UpstreamTimeouts()
@@ -18,7 +20,7 @@ package struct UpstreamTarget: Sendable {
     package var mapsCompletions: Bool?
 
     package init(
-        name: String, dialect: UpstreamDialect, baseURL: String, key: UpstreamKey? = nil,
+        name: String, dialect: UpstreamDialect, baseURL: String, key: ProviderKey? = nil,
         limits: RateLimits? = nil
     ) {
         self.name = name
@@ -30,23 +32,22 @@ package struct UpstreamTarget: Sendable {
     }
 }
 
-/// Where one request goes.
-package struct UpstreamChoice: Sendable {
-    package var target: UpstreamTarget
-    /// As the upstream names it; nil: as the request does.
-    package var model: String?
-    /// Requests of one group share a budget; nil: those of one key, target and model, as Groq limits them.
-    package var limitGroup: String?
+extension UpstreamTarget {
+    /// What is parked together: one key at one upstream.
+    package struct ID: Hashable, Sendable, CustomStringConvertible {
+        package var name: String
+        package var owner: String?
 
-    package init(target: UpstreamTarget, model: String? = nil, limitGroup: String? = nil) {
-        self.target = target
-        self.model = model
-        self.limitGroup = limitGroup
+        package init(name: String, owner: String? = nil) {
+            self.name = name
+            self.owner = owner
+        }
+
+        package var description: String { owner.map { "\(name) (with \($0)'s key)" } ?? name }
     }
-}
 
-/// Decides it; fails with the outcome of a request that no upstream takes.
-package typealias UpstreamRouting = @Sendable (LeasedRequest) -> Result<UpstreamChoice, OutcomeError>
+    package var id: ID { ID(name: name, owner: owner) }
+}
 
 /// What an upstream worker has done since its start.
 package struct UpstreamWorkFigures: Sendable, Equatable {

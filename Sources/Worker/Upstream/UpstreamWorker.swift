@@ -28,7 +28,7 @@ package actor UpstreamWorker {
         package init() {}
     }
 
-    fileprivate enum Signal: Sendable {
+    enum Signal: Sendable {
         case reply(Lease, UpstreamReply)
         case stop
         case tick
@@ -36,8 +36,8 @@ package actor UpstreamWorker {
 
     /// The worker's ears and its figures, made before it.
     package struct Inbox: Sendable {
-        fileprivate let signals = SignalInbox<Signal>()
-        fileprivate let shared = SharedFigures()
+        let signals = SignalInbox<Signal>()
+        let shared = SharedFigures()
 
         package init() {}
 
@@ -46,36 +46,40 @@ package actor UpstreamWorker {
         package var figures: UpstreamWorkFigures { shared.value.withLock { $0 } }
     }
 
-    private let settings: Settings
-    private let queue: any JobQueue
-    private let upstream: Upstream
-    private let choose: UpstreamRouting
-    private let clock: WorkClock
-    private let log: Logger
-    private let inbox: SignalInbox<Signal>
+    let settings: Settings
+    let queue: any JobQueue
+    let upstream: Upstream
+    let routing: any UpstreamRouting
+    let spending: UpstreamSpending?
+    let clock: WorkClock
+    let log: Logger
+    let inbox: SignalInbox<Signal>
     private let shared: SharedFigures
 
-    private var desk = UpstreamDesk()
-    private var figures = UpstreamWorkFigures()
+    var desk = UpstreamDesk()
+    var figures = UpstreamWorkFigures()
+    /// Money and tokens that were set aside for requests that have ended.
+    var spent: [(grant: SpendBook.Grant, actual: Spending)] = []
+    /// The last claim brought nothing that could be sent.
+    var foundNothing = false
     private var stopLevel = 0
     private var drainUntil: Timestamp?
     private var renewAt = Timestamp(milliseconds: 0)
-    private var fetchAt = Timestamp(milliseconds: 0)
     private var alarm: (at: Int64, task: Task<Void, any Error>)?
-    private var foundNothing = false
 
-    private static let pageRequests = 512
+    var isStopping: Bool { stopLevel > 0 }
 
     package init(
         _ settings: Settings = Settings(), inbox: Inbox, queue: any JobQueue, upstream: Upstream,
-        choose: @escaping UpstreamRouting, clock: WorkClock = .system, log: Logger
+        routing: any UpstreamRouting, spending: UpstreamSpending? = nil, clock: WorkClock = .system, log: Logger
     ) {
         self.settings = settings
         self.inbox = inbox.signals
         shared = inbox.shared
         self.queue = queue
         self.upstream = upstream
-        self.choose = choose
+        self.routing = routing
+        self.spending = spending
         self.clock = clock
         self.log = log
     }
@@ -108,6 +112,17 @@ package actor UpstreamWorker {
         return .stopped
     }
 
+    func spend(_ pending: UpstreamDesk.Pending, _ actual: Spending) {
+        if let grant = pending.grant { spent.append((grant, actual)) }
+    }
+
+    private func settleSpending() async throws {
+        guard let spending, !spent.isEmpty else { return }
+        let ended = spent
+        spent = []
+        try await spending.book.settle(ended, at: clock.now())
+    }
+
     private func takeTurn(_ signals: [Signal]) async throws {
         var settlements: [Settlement] = []
         for signal in signals {
@@ -122,6 +137,7 @@ package actor UpstreamWorker {
         try await cancelIfDue()
         if stopLevel == 0 { try await fetch() }
         try await dispatch()
+        try await settleSpending()
     }
 
     private func end(_ goal: NativeWorker.Goal) async throws -> NativeWorker.End? {
@@ -129,66 +145,20 @@ package actor UpstreamWorker {
         if stopLevel > 0 { return .stopped }
         guard case .batch(let id) = goal, foundNothing else { return nil }
         if try await queue.status(id).state.isTerminal { return .reachedGoal }
-        guard settings.retryParkedMs == nil, let park = desk.parks(at: clock.now().milliseconds).first else { return nil }
-        let open = try await openModels()
-        let left = try await queue.overview(at: clock.now()).depths
-        guard left.allSatisfy({ $0.queued == 0 || !(open?.contains($0.model) ?? true) }) else { return nil }
-        throw UpstreamParked(error: park)
-    }
-
-    // MARK: Taking work
-
-    private func fetch() async throws {
         let now = clock.now()
-        guard now >= fetchAt else { return }
-        let room = min(settings.maxHeld - desk.count, desk.room(at: now.milliseconds), Self.pageRequests)
-        foundNothing = false
-        guard room > 0 else { return foundNothing = desk.isEmpty }
-        let models = try await openModels()
-        if let models, models.isEmpty { return foundNothing = true }
-        let leased = try await queue.lease(
-            LeaseClaim(worker: settings.name, maxRequests: room, models: models, durationMs: settings.leaseMs), at: now)
-        Failpoint.pass("upstream.leased")
-        var refused: [Settlement] = []
-        var unwanted: [Lease] = []
-        for request in leased {
-            if request.crashes > 0 { figures.inherited += 1 }
-            do throws(OutcomeError) {
-                let choice = try choose(request).get()
-                let body = try UpstreamBody(
-                    request.request, dialect: choice.target.dialect, model: choice.model,
-                    serviceTier: choice.target.serviceTier, mapsCompletions: choice.target.mapsCompletions)
-                let isTaken = desk.take(request, choice, body, at: now)
-                if !isTaken { unwanted.append(request.lease) }
-            } catch {
-                figures.refused += 1
-                refused.append(Settlement(lease: request.lease, outcome: .failure(error)))
-            }
-        }
-        try await settle(refused)
-        foundNothing = leased.count == unwanted.count
-        // There may be more, and room for it.
-        if !foundNothing { inbox.post(.tick) }
-        guard !unwanted.isEmpty else { return }
-        // Its route is parked or full, which was not known by its model's name.
-        _ = try await queue.release(unwanted, reason: .handedBack, at: clock.now())
-        if unwanted.count == leased.count { fetchAt = now + settings.tickMs * 8 }
-    }
-
-    /// Models whose requests have a way to go; nil: all, as far as is known.
-    private func openModels() async throws -> [String]? {
-        let now = clock.now()
+        guard settings.retryParkedMs == nil, let park = desk.parks(at: now.milliseconds).first else { return nil }
         let closed = desk.closedModels(at: now.milliseconds)
-        guard !closed.isEmpty else { return nil }
-        let known = try await queue.overview(at: now).depths.map(\.model)
-        return Array(Set(known).subtracting(closed))
+        let left = try await queue.overview(at: now).depths
+        // What waits for another attempt may still have a way.
+        guard left.allSatisfy({ $0.queued == 0 || closed.contains($0.model) }) else { return nil }
+        throw UpstreamParked(error: park)
     }
 
     // MARK: Sending
 
     private func dispatch() async throws {
         let now = clock.now()
-        var late: [Lease] = []
+        var late: [UpstreamDesk.Pending] = []
         var wakeAt: Int64?
         for lane in desk.laneNames {
             sending: while true {
@@ -206,8 +176,14 @@ package actor UpstreamWorker {
             }
         }
         if let wakeAt { wake(at: wakeAt, from: now) }
-        guard !late.isEmpty else { return }
-        _ = try await queue.release(late, reason: .handedBack, at: now)
+        try await handBack(late)
+    }
+
+    /// Gives requests back that were not sent.
+    func handBack(_ pendings: [UpstreamDesk.Pending]) async throws {
+        guard !pendings.isEmpty else { return }
+        for pending in pendings { spend(pending, Spending()) }
+        _ = try await queue.release(pendings.map(\.lease), reason: .handedBack, at: clock.now())
     }
 
     private func send(_ key: RequestKey, _ lane: UpstreamDesk.LaneName, at now: Timestamp) {
@@ -217,7 +193,7 @@ package actor UpstreamWorker {
             baseURL: target.baseURL, path: pending.body.path, body: pending.body.bytes, key: target.key)
         request.timeouts = target.timeouts
         request.maxReplyBytes = target.maxReplyBytes
-        let lease = pending.leased.lease
+        let lease = pending.lease
         figures.sent += 1
         desk.note(upstream.send(request) { [inbox] in inbox.post(.reply(lease, $0)) }, of: key)
         Failpoint.pass("upstream.sent")
@@ -233,91 +209,27 @@ package actor UpstreamWorker {
         })
     }
 
-    // MARK: What comes back
-
-    private func take(_ reply: UpstreamReply, of lease: Lease, _ settlements: inout [Settlement]) async throws {
-        Failpoint.pass("upstream.replied")
-        // An answer of a lease that was lost and is ours again is the old one's.
-        guard let pending = desk.pending(lease), pending.ticket != nil else { return }
-        figures.cutOff += max(0, reply.sends - 1) + (reply.failure != nil && reply.mayHaveRun ? 1 : 0)
-        let now = clock.now()
-        let verdict = UpstreamVerdict(
-            reply, backend: pending.choice.target.name, model: pending.model, isMapped: pending.body.isMapped)
-        desk.account(verdict, reply, of: pending, at: now, random: .random(in: 0..<1))
-        switch verdict {
-        case .answered(let answer):
-            desk.remove(lease.key)
-            figures.answered += 1
-            figures.usage += answer.usage
-            settlements.append(Settlement(lease: lease, outcome: pending.outcome(answer, reply)))
-        case .refused(let error):
-            desk.remove(lease.key)
-            figures.refused += 1
-            settlements.append(
-                Settlement(lease: lease, outcome: Outcome(result: .error(error), backend: pending.choice.target.name)))
-        case .later(let error, let afterMs):
-            figures.limited += 1
-            if stopLevel == 0, pending.turnedAway < settings.maxTurnedAway { return desk.putBack(lease.key) }
-            desk.remove(lease.key)
-            let reason: ReleaseReason =
-                stopLevel > 0 ? .handedBack : .failed(error, retryAfterMs: afterMs ?? retryMs(lease))
-            _ = try await queue.release([lease], reason: reason, at: now)
-        case .broken(let error, let afterMs):
-            desk.remove(lease.key)
-            figures.broken += 1
-            log.debug("an attempt failed: \(error.message)", metadata: lease.metadata)
-            _ = try await queue.release(
-                [lease], reason: .failed(error, retryAfterMs: afterMs ?? retryMs(lease)), at: now)
-            Failpoint.pass("upstream.released")
-        case .parked(let error, let scope):
-            try await park(pending, error, scope, at: now)
-        }
-    }
-
-    /// Doubling with every attempt, and scattered, so that what failed together does not come back together.
-    private func retryMs(_ lease: Lease) -> Int64 {
-        let step = Double(settings.retryFirstMs) * Double(UInt64(1) << UInt64(min(lease.attempt - 1, 30)))
-        return max(1, Int64(min(step, Double(settings.retryMostMs)) * .random(in: 0.5...1)))
-    }
-
-    private func park(
-        _ pending: UpstreamDesk.Pending, _ error: OutcomeError, _ scope: UpstreamVerdict.ParkScope, at now: Timestamp
-    ) async throws {
-        let until = settings.retryParkedMs.map { (now + $0).milliseconds } ?? .max
-        let (isNew, waiting) = desk.park(pending, error, scope, until: until)
-        if isNew {
-            let what = scope == .route ? pending.choice.target.name : "\(pending.choice.target.name)/\(pending.model)"
-            log.error("\(what) is parked, its requests stay queued: \(error.code): \(error.message)")
-        }
-        desk.remove(pending.leased.lease.key)
-        _ = try await queue.release(waiting + [pending.leased.lease], reason: .handedBack, at: now)
-    }
-
-    private func settle(_ settlements: [Settlement]) async throws {
-        guard !settlements.isEmpty else { return }
-        Failpoint.pass("upstream.settling")
-        let results = try await queue.settle(settlements, at: clock.now())
-        Failpoint.pass("upstream.settled")
-        for (settlement, result) in zip(settlements, results) where result == .lost {
-            log.info("lease lost before its outcome was settled", metadata: settlement.lease.metadata)
-        }
-    }
+    // MARK: Leases
 
     private func renewIfDue() async throws {
         let time = clock.now()
         guard time >= renewAt else { return }
         renewAt = time + settings.leaseMs / 3
-        let leases = desk.leases
+        let pendings = desk.all
+        let leases = pendings.map(\.lease)
         guard !leases.isEmpty else { return }
         let results = try await queue.renew(leases, durationMs: settings.leaseMs, at: time)
         for (lease, result) in zip(leases, results) where result == .lost {
             log.info("lease lost (cancelled or taken over)", metadata: lease.metadata)
             if let pending = desk.remove(lease.key) { cancel(pending) }
         }
+        try await spending?.book.renew(pendings.compactMap(\.grant), durationMs: settings.leaseMs, at: time)
     }
 
     private func cancel(_ pending: UpstreamDesk.Pending) {
-        guard let transfer = pending.transfer else { return }
+        guard let transfer = pending.transfer else { return spend(pending, Spending()) }
+        // Who knows what it has cost.
+        spend(pending, pending.grant?.claim.most ?? Spending())
         desk.forgo(pending, at: clock.now())
         figures.cutOff += 1
         upstream.cancel(transfer)
@@ -329,20 +241,18 @@ package actor UpstreamWorker {
         stopLevel += 1
         guard stopLevel == 1 else { return }
         drainUntil = clock.now() + settings.drainMs
-        let waiting = desk.laneNames.flatMap { desk.giveUpWaiting($0, until: nil) }
-        guard !waiting.isEmpty else { return }
-        _ = try await queue.release(waiting, reason: .handedBack, at: clock.now())
+        try await handBack(desk.laneNames.flatMap { desk.giveUpWaiting($0, until: nil) })
     }
 
     private func cancelIfDue() async throws {
         guard let drainUntil, !desk.isEmpty, stopLevel > 1 || clock.now() >= drainUntil else { return }
         let all = desk.removeAll()
         for pending in all { cancel(pending) }
-        _ = try await queue.release(all.map(\.leased.lease), reason: .handedBack, at: clock.now())
+        _ = try await queue.release(all.map(\.lease), reason: .handedBack, at: clock.now())
     }
 }
 
-fileprivate final class SharedFigures: Sendable {
+final class SharedFigures: Sendable {
     let value = Mutex(UpstreamWorkFigures())
 }
 
