@@ -23,6 +23,8 @@ let package = Package(
         .systemLibrary(name: "CCurl", path: "Sources/System/CCurl"),
         .target(name: "CCUDA", path: "Sources/System/CCUDA", cSettings: kernelFlags),
         .systemLibrary(name: "CNotify", path: "Sources/System/CNotify"),
+        .systemLibrary(name: "CSecrets", path: "Sources/System/CSecrets"),
+        .target(name: "CTOML", path: "Sources/System/CTOML"),
         .target(
             name: "CSimdjson", path: "Sources/System/CSimdjson",
             linkerSettings: [.linkedLibrary("simdjson")]),
@@ -54,7 +56,7 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl", "CNotify",
+                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl", "CNotify", "CSecrets", "CTOML",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
 
@@ -64,7 +66,7 @@ let package = Package(
         .executableTarget(
             name: "Millrace",
             dependencies: [
-                "Submitter", "Worker", "JobQueue", "Models", "Kernels", "JSON",
+                "Submitter", "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -137,7 +139,10 @@ let package = Package(
             ], swiftSettings: strict),
         // The client of upstreams against Tests/FakeGroq, a server of their own.
         .testTarget(
-            name: "UpstreamTests", dependencies: ["Worker", "JobQueue", "JSON", "Millrace", "CCurl"],
+            name: "UpstreamTests", dependencies: [
+                "Worker", "Scheduler", "JobQueue", "JSON", "Millrace", "CCurl",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],

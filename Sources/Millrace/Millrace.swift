@@ -11,5 +11,6 @@ import ArgumentParser
             TopCommand.self, WorkerCommand.self,
             DevicesCommand.self, InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
             PerplexityCommand.self,
+            RoutesCommand.self, KeysCommand.self, CapsCommand.self,
         ])
 }
