@@ -9,7 +9,8 @@ import ArgumentParser
             SubmitCommand.self, StatusCommand.self, ListCommand.self, ResultsCommand.self, WaitCommand.self,
             CancelCommand.self, RequeueCommand.self, UsageCommand.self, QueuesCommand.self, WorkersCommand.self,
             TopCommand.self, WorkerCommand.self,
-            InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
+            DevicesCommand.self, InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
             PerplexityCommand.self,
+            RoutesCommand.self, KeysCommand.self, CapsCommand.self,
         ])
 }

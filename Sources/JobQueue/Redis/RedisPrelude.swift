@@ -28,13 +28,14 @@ enum RedisPrelude {
           local known = batches[id]
           if known ~= nil then return known end
           local v = call('HMGET', batch_key(id), 'seq', 'tenant', 'priority', 'state', 'ending', 'max_attempts',
-            'retention_ms', 'accepted_at', 'deadline', 'window_ms', 'seed', 'ending_at', 'ending_from', unpack(COUNTS))
+            'retention_ms', 'accepted_at', 'deadline', 'window_ms', 'seed', 'ending_at', 'ending_from',
+            unpack(COUNTS))
           if not v[1] then
             batches[id] = false
             return false
           end
-          local b = {id = id, seq = tonumber(v[1]), tenant = v[2], priority = v[3], state = v[4], ending = v[5],
-            max_attempts = tonumber(v[6]), retention_ms = v[7], accepted_at = v[8], deadline = v[9],
+          local b = {id = id, gone = {}, seq = tonumber(v[1]), tenant = v[2], priority = v[3], state = v[4],
+            ending = v[5], max_attempts = tonumber(v[6]), retention_ms = v[7], accepted_at = v[8], deadline = v[9],
             window_ms = v[10], seed = v[11], ending_at = tonumber(v[12] or 0), ending_from = tonumber(v[13] or 0),
             remove_requests = {}, remove_live = {}}
           for i, name in ipairs(COUNTS) do b[name] = tonumber(v[13 + i]) end
@@ -49,7 +50,8 @@ enum RedisPrelude {
           local known = lines[n]
           if known then return known end
           local v = call('HMGET', line_key(n), 'priority', 'tenant', 'model')
-          known = {n = n, priority = v[1], tenant = v[2], model = v[3], queued = 0, tokens = 0, delayed = 0, leased = 0}
+          known = {n = n, priority = v[1], tenant = v[2], model = v[3],
+            queued = 0, tokens = 0, delayed = 0, leased = 0}
           lines[n] = known
           return known
         end
@@ -59,8 +61,8 @@ enum RedisPrelude {
           if n then return n end
           n = tostring(call('HINCRBY', META, 'line', 1))
           call('HSET', LINES, name, n)
-          call('HSET', line_key(n), 'priority', b.priority, 'tenant', b.tenant, 'model', model, 'queued', 0, 'tokens', 0,
-            'delayed', 0, 'leased', 0)
+          call('HSET', line_key(n), 'priority', b.priority, 'tenant', b.tenant, 'model', model, 'queued', 0,
+            'tokens', 0, 'delayed', 0, 'leased', 0)
           return n
         end
 
@@ -166,7 +168,8 @@ enum RedisPrelude {
             'response', o.response or '')
           call('SETRANGE', part(b.id, 'places'), ordinal * 4, struct.pack('>I4', completion))
           b[state] = b[state] + 1
-          local prompt, generated, cached = tonumber(o.prompt or 0), tonumber(o.completion or 0), tonumber(o.cached or 0)
+          local prompt, generated = tonumber(o.prompt or 0), tonumber(o.completion or 0)
+          local cached = tonumber(o.cached or 0)
           b.prompt_tokens = b.prompt_tokens + prompt
           b.completion_tokens = b.completion_tokens + generated
           b.cached_tokens = b.cached_tokens + cached
@@ -234,7 +237,7 @@ enum RedisPrelude {
         -- What a lease holds; nil when it is lost.
         local function held(id, ordinal, attempt)
           local b = batch(id)
-          if not b or b.state ~= 'in_progress' or b.ending then return nil end
+          if not b or b.state ~= 'in_progress' or b.ending or b.gone[ordinal] then return nil end
           local live = call('HGET', part(id, 'live'), ordinal)
           if not live then return nil end
           local r = unpack_live(live)
@@ -259,6 +262,7 @@ enum RedisPrelude {
         local function end_leased(b, ordinal, r, state, o, is_dead)
           end_request(b, ordinal, r.custom_id, r.line, line(r.n).model, state, r.attempt, now, o)
           call('ZREM', LEASES, b.id .. '/' .. ordinal)
+          b.gone[ordinal] = true
           b.remove_live[#b.remove_live + 1] = ordinal
           if is_dead then
             call('ZADD', part(b.id, 'dead'), ordinal, ordinal)

@@ -1,5 +1,4 @@
 import GRDB
-import JSON
 
 /// A batch's row, in memory for one transaction: calls change its counts here and write it back once.
 struct StoredBatch {
@@ -36,6 +35,7 @@ struct StoredBatch {
     mutating func end(_ state: BatchState, at now: Timestamp) {
         status.state = state
         status.endedAt = now
+        status.pausedFor = nil
     }
 
     /// Counts requests into the queued ones (or out, where negative).
@@ -50,7 +50,7 @@ extension QueueTransaction {
     private static let batchColumns = """
         seq, id, tenant, priority, window_ms, idempotency_key, seed, max_attempts, metadata, state, \
         created_at, accepted_at, deadline, ended_at, total, queued, leased, completed, failed, cancelled, expired, \
-        prompt_tokens, completion_tokens, cached_tokens, retention_ms
+        prompt_tokens, completion_tokens, cached_tokens, retention_ms, paused_for
         """
 
     /// - Throws: `unknownBatch`.
@@ -62,6 +62,12 @@ extension QueueTransaction {
             return found
         }
         throw JobQueueError.unknownBatch(id)
+    }
+
+    /// Nil: no such batch.
+    func batchNumber(_ id: BatchID) throws -> Int64? {
+        if id.value.utf8.contains(0) { return nil }
+        return try first("SELECT seq FROM batch WHERE id = ?", [id.value]) { try $0.int64(0) }
     }
 
     func batch(seq: Int64) throws -> StoredBatch {
@@ -120,29 +126,17 @@ extension QueueTransaction {
             status: BatchStatus(
                 id: BatchID(try row.text(1)), specification: specification, state: state, counts: counts,
                 usage: usage, createdAt: try row.time(10), acceptedAt: try row.optionalTime(11),
-                endedAt: try row.optionalTime(13)),
+                endedAt: try row.optionalTime(13), pausedFor: try row.optionalText(25)),
             deadline: try row.optionalTime(12), wasLeasable: state == .inProgress && counts.queued > 0)
     }
 
     private func metadata(_ text: String) throws -> [String: String] {
-        // Most often, and read with every lease.
-        if text == "{}" { return [:] }
-        guard let members = try? JSON(parsing: text).object?.members else {
-            throw damaged("a batch's metadata")
-        }
-        var metadata: [String: String] = [:]
-        for member in members {
-            guard let value = member.value.string else { throw damaged("a batch's metadata") }
-            metadata[member.name] = value
-        }
+        guard let metadata = BatchSpecification.metadata(text) else { throw damaged("a batch's metadata") }
         return metadata
     }
 
     /// Stores a batch as `open` made it; its number comes from the file.
     func insert(_ id: BatchID, _ specification: BatchSpecification, at now: Timestamp) throws {
-        let members = specification.metadata
-            .sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
-            .map { (name: $0.key, value: JSON.string($0.value)) }
         try run(
             """
             INSERT INTO batch (id, tenant, priority, window_ms, idempotency_key, seed, max_attempts, metadata,
@@ -155,7 +149,7 @@ extension QueueTransaction {
                 specification.priority, specification.completionWindowMs,
                 try specification.idempotencyKey.map { try text($0, named: "the idempotency key") },
                 Int64(bitPattern: specification.seed), specification.maxAttempts,
-                JSON.object(JSONObject(members)).text, specification.retentionMs, now.milliseconds,
+                specification.storedMetadata, specification.retentionMs, now.milliseconds,
             ])
     }
 
@@ -173,7 +167,7 @@ extension QueueTransaction {
             UPDATE batch SET state = ?, accepted_at = ?, deadline = ?, ended_at = ?, forget_at = ?, total = ?,
               queued = ?, leased = ?, completed = ?, failed = ?, cancelled = ?, expired = ?, prompt_tokens = ?,
               completion_tokens = ?,
-              cached_tokens = ?
+              cached_tokens = ?, paused_for = ?
             WHERE seq = ?
             """,
             [
@@ -181,7 +175,8 @@ extension QueueTransaction {
                 status.endedAt?.milliseconds, forgetAt?.milliseconds, counts.total, counts.queued,
                 counts.leased, counts.completed,
                 counts.failed, counts.cancelled, counts.expired, status.usage.promptTokens,
-                status.usage.completionTokens, status.usage.cachedTokens, batch.seq,
+                status.usage.completionTokens, status.usage.cachedTokens, status.pausedFor,
+                batch.seq,
             ])
         try saveBacklog(&batch)
         try saveLedger(&batch)
