@@ -174,6 +174,7 @@ class Checker:
         results = {(b.id, r.ordinal): r for b in self.batches.values() for r in b.results}
         done = {}
         for lease, computed in self.witness.computes.items():
+            self.figures["settles repeated"] += len(computed) - 1
             for worker in {c[0] for c in computed}:
                 if granted.get(lease) != worker:
                     self.say(f"I3 {worker} computed {lease}, which it was not granted")
