@@ -99,9 +99,12 @@ let package = Package(
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: strict),
+        // A redis-server for tests that want one.
+        .target(name: "RedisServer", path: "Tests/RedisServer", swiftSettings: strict),
         .testTarget(
-            name: "JobQueueTests", dependencies: ["JobQueue", "QueueCrashProbe"], swiftSettings: strict),
-        .testTarget(name: "Conformance", dependencies: ["JobQueue"], swiftSettings: strict),
+            name: "JobQueueTests", dependencies: ["JobQueue", "JSON", "QueueCrashProbe", "RedisServer"],
+            swiftSettings: strict),
+        .testTarget(name: "Conformance", dependencies: ["JobQueue", "RedisServer"], swiftSettings: strict),
         .testTarget(
             name: "WorkerTests",
             dependencies: ["Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON"],

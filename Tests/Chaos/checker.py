@@ -149,7 +149,7 @@ class Checker:
         if result.state == "completed":
             if is_poison:
                 self.say(f"I7 {where} kills its worker and is completed")
-            computed = [c for c in self.witness.computes[batch.id, result.ordinal, result.attempt]]
+            computed = self.witness.computes.get((batch.id, result.ordinal, result.attempt), [])
             if (200, str(zlib.crc32(result.body))) not in [(c[1], c[2]) for c in computed]:
                 self.say(f"I3 {where}: attempt {result.attempt} has not computed this outcome")
             answer = json.loads(result.body)
@@ -190,7 +190,7 @@ class Checker:
                         self.say(f"I3 {lease} was told that it settled, and did not: {result}")
                 elif result is not None and result.state == "completed" and result.attempt == lease[2]:
                     # Its own, when an earlier answer was lost on the way.
-                    if len(self.witness.computes[lease]) < 2:
+                    if len(self.witness.computes.get(lease, ())) < 2:
                         self.say(f"I3 {lease} was told that it was lost, and it settled")
                     self.figures["answers lost"] += 1
 

@@ -69,7 +69,7 @@ package enum QueueSchema {
         -- What a client sent; never changes.
         CREATE TABLE request (
           key INTEGER PRIMARY KEY,                -- batch.seq << 32 | ordinal
-          batch INTEGER NOT NULL REFERENCES batch (seq),
+          batch INTEGER NOT NULL,                 -- no foreign key: forgetting a batch would search for its requests
           custom_id BLOB NOT NULL,                -- UTF-8: ids are compared by bytes
           owns_id INTEGER NOT NULL CHECK (owns_id IN (0, 1)), -- 0: another's, or made up for a refused one
           line INTEGER NOT NULL CHECK (line >= 0),
@@ -185,6 +185,7 @@ package enum QueueSchema {
 
         -- Last reports of workers.
         CREATE TABLE worker (name TEXT PRIMARY KEY, forget_at INTEGER NOT NULL, report TEXT NOT NULL) STRICT;
+        CREATE INDEX worker_forget ON worker (forget_at);
 
         -- 'paused': 1 while it is; 'forgotten': batches that are not there any more.
         CREATE TABLE flag (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
