@@ -16,7 +16,7 @@ extension UpstreamWorker {
         if let models, models.isEmpty { return foundNothing = true }
         let leased = try await queue.lease(
             LeaseClaim(worker: settings.name, maxRequests: room, models: models, durationMs: settings.leaseMs), at: now)
-        Failpoint.pass("upstream.leased")
+        Failpoint.hit("upstream.leased")
         let taken = try await sort(leased, at: now)
         foundNothing = taken == 0
         // There may be more, and room for it.

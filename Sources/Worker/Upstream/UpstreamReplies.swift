@@ -5,7 +5,7 @@ import Scheduler
 /// What comes back from upstreams, and what becomes of it.
 extension UpstreamWorker {
     func take(_ reply: UpstreamReply, of lease: Lease, _ settlements: inout [Settlement]) async throws {
-        Failpoint.pass("upstream.replied")
+        Failpoint.hit("upstream.replied")
         // What was given up meanwhile is nobody's any more.
         guard let pending = desk.pending(lease), pending.ticket != nil else { return }
         let wasCutOff = reply.failure != nil && reply.mayHaveRun
@@ -48,7 +48,7 @@ extension UpstreamWorker {
             log.debug("an attempt failed: \(error.message)", metadata: lease.metadata)
             _ = try await queue.release(
                 [lease], reason: .failed(error, retryAfterMs: afterMs ?? retryMs(lease)), at: now)
-            Failpoint.pass("upstream.released")
+            Failpoint.hit("upstream.released")
         case .parked(let error, let scope):
             try await park(pending, error, scope, at: now)
         }
@@ -76,9 +76,9 @@ extension UpstreamWorker {
 
     func settle(_ settlements: [Settlement]) async throws {
         guard !settlements.isEmpty else { return }
-        Failpoint.pass("upstream.settling")
+        Failpoint.hit("upstream.settling")
         let results = try await queue.settle(settlements, at: clock.now())
-        Failpoint.pass("upstream.settled")
+        Failpoint.hit("upstream.settled")
         for (settlement, result) in zip(settlements, results) where result == .lost {
             log.info("lease lost before its outcome was settled", metadata: settlement.lease.metadata)
         }

@@ -196,7 +196,7 @@ package actor UpstreamWorker {
         let lease = pending.lease
         figures.sent += 1
         desk.note(upstream.send(request) { [inbox] in inbox.post(.reply(lease, $0)) }, of: key)
-        Failpoint.pass("upstream.sent")
+        Failpoint.hit("upstream.sent")
     }
 
     private func wake(at time: Int64, from now: Timestamp) {
