@@ -5,7 +5,7 @@ import ArgumentParser
         commandName: "millrace", abstract: "Bulk LLM text completion on machines you own.",
         version: "0.1.0",
         subcommands: [
-            RunCommand.self,
+            RunCommand.self, ForwarderCommand.self,
             InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
             PerplexityCommand.self,
             RoutesCommand.self, KeysCommand.self, CapsCommand.self,

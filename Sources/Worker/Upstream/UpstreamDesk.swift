@@ -60,6 +60,9 @@ struct UpstreamDesk {
     var isEmpty: Bool { held.isEmpty }
     var count: Int { held.count }
     var all: [Pending] { Array(held.values) }
+    var underWay: Int { held.values.count { $0.ticket != nil } }
+    var models: [String] { lanesOfModel.keys.sorted() }
+    var targets: Set<UpstreamTarget.ID> { Set(lanes.values.map(\.target)) }
     var laneNames: [LaneName] { Array(lanes.keys) }
 
     func pending(_ lease: Lease) -> Pending? {
