@@ -25,6 +25,8 @@ struct ForwarderCommand: AsyncParsableCommand {
     var name: String?
     @Option(help: ArgumentHelp("How long requests under way may go on after a signal.", valueName: "seconds"))
     var drain = 30.0
+    @Option(help: ArgumentHelp("After this long without a sign of life its requests go to others.", valueName: "seconds"))
+    var lease = 60.0
     @Option(help: ArgumentHelp("Transfers at once, to all upstreams together.", valueName: "n"))
     var maxTransfers = 4096
     @Option(help: ArgumentHelp("trace, debug, info, notice, warning or error.", valueName: "level"))
@@ -32,6 +34,7 @@ struct ForwarderCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard (0...86_400).contains(drain) else { throw ValidationError("--drain \(drain) is not from 0 to 86400") }
+        guard (1...86_400).contains(lease) else { throw ValidationError("--lease \(lease) is not from 1 to 86400") }
         guard (1...100_000).contains(maxTransfers) else {
             throw ValidationError("--max-transfers \(maxTransfers) is not from 1 to 100000")
         }
@@ -58,7 +61,8 @@ struct ForwarderCommand: AsyncParsableCommand {
         var settings = UpstreamWorker.Settings()
         settings.name = name ?? "forwarder-\(ProcessInfo.processInfo.hostName)-\(getpid())"
         settings.drainMs = Int64(drain * 1000)
-        settings.serviceMs = 5000
+        settings.leaseMs = Int64(lease * 1000)
+        settings.serviceMs = min(5000, settings.leaseMs / 3)
         settings.outlastsOutages = true
         let spending = records.map { records in
             UpstreamSpending(
