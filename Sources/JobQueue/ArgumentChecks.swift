@@ -43,3 +43,25 @@ extension LeaseClaim {
         }
     }
 }
+
+extension Outcome {
+    /// Tokens of one request above this are refused: no model makes them, and sums stay far from overflowing.
+    private static let maxTokens = 1 << 40
+
+    /// - Throws: `invalidArgument` for what no store takes; `what` names whose outcome it is.
+    func check(_ what: String, maxBodyBytes: Int) throws(JobQueueError) {
+        guard (0...Self.maxTokens).contains(usage.promptTokens), (0...Self.maxTokens).contains(usage.completionTokens),
+            (0...usage.promptTokens).contains(usage.cachedTokens)
+        else {
+            throw .invalidArgument(
+                "\(what): usage must be 0 to \(Self.maxTokens) tokens, the cached ones part of the prompt's; "
+                    + "got \(usage.promptTokens) prompt, \(usage.completionTokens) completion, "
+                    + "\(usage.cachedTokens) cached"
+            )
+        }
+        if case .response(_, let body) = result, body.count > maxBodyBytes {
+            throw .invalidArgument(
+                "\(what): the response has \(body.count) bytes; at most \(maxBodyBytes) are stored")
+        }
+    }
+}

@@ -50,7 +50,7 @@ package enum QueueAddress: Sendable, Equatable, CustomStringConvertible {
     package func open(exclusive: Bool = false) async throws(JobQueueError) -> any JobQueue {
         switch self {
         case .file(let path): return try SQLiteQueue(path: path, exclusive: exclusive)
-        case .redis: throw .invalidArgument("\(self): queues on Redis are not built in")
+        case .redis(let address): return try await RedisQueue.open(address)
         }
     }
 

@@ -16,10 +16,11 @@ struct ForwarderCommand: AsyncParsableCommand {
             docs/routes.md the file.
 
             The first SIGINT or SIGTERM drains: what is under way may end for --drain seconds. The second hands \
-            everything back at once. Exit codes: 0 stopped; 3 the queue, the file or a key cannot be used; 64 wrong usage.
+            everything back at once. Exit codes: 0 stopped; 2 the file is wrong; 3 the queue or a key cannot be used; \
+            64 wrong usage.
             """)
 
-    @OptionGroup var queue: QueueOption
+    @OptionGroup var queue: QueueOptions
     @Option(help: ArgumentHelp("Routes file.", valueName: "file")) var config: String
     @Option(help: ArgumentHelp("Name among the workers (default: forwarder-HOST-PID).", valueName: "name"))
     var name: String?
@@ -29,8 +30,7 @@ struct ForwarderCommand: AsyncParsableCommand {
     var lease = 60.0
     @Option(help: ArgumentHelp("Transfers at once, to all upstreams together.", valueName: "n"))
     var maxTransfers = 4096
-    @Option(help: ArgumentHelp("trace, debug, info, notice, warning or error.", valueName: "level"))
-    var logLevel = "info"
+    @OptionGroup var log: LogOptions
 
     func validate() throws {
         guard (0...86_400).contains(drain) else { throw ValidationError("--drain \(drain) is not from 0 to 86400") }
@@ -38,32 +38,29 @@ struct ForwarderCommand: AsyncParsableCommand {
         guard (1...100_000).contains(maxTransfers) else {
             throw ValidationError("--max-transfers \(maxTransfers) is not from 1 to 100000")
         }
-        guard Logger.Level(rawValue: logLevel) != nil else {
-            throw ValidationError("--log-level '\(logLevel)' is no level")
-        }
     }
 
     func run() async throws {
         do {
             try await forward()
-        } catch let error where !(error is ExitCode || error is ValidationError) {
+        } catch let error as ConfigurationError {
+            ConsoleOutput.note("millrace: \(error)")
+            throw ExitCode(ExitStatus.input)
+        } catch let error where error is SecretError || error is UpstreamFailure {
             ConsoleOutput.note("millrace: \(error)")
             throw ExitCode(ExitStatus.unusable)
+        } catch {
+            throw ExitStatus.end(error)
         }
     }
 
     private func forward() async throws {
         try ProcessSecrecy.begin()
         let configuration = try RouteConfiguration.read(config)
-        let store = try await queue.open()
+        let store = try await queue.address().open()
         let records = store as? any RecordStore
         let routes = try ConfiguredRoutes(configuration, records: records)
-        var settings = UpstreamWorker.Settings()
-        settings.name = name ?? "forwarder-\(ProcessInfo.processInfo.hostName)-\(getpid())"
-        settings.drainMs = Int64(drain * 1000)
-        settings.leaseMs = Int64(lease * 1000)
-        settings.serviceMs = min(5000, settings.leaseMs / 3)
-        settings.outlastsOutages = true
+        let settings = settings()
         let spending = records.map { records in
             UpstreamSpending(
                 book: SpendBook(records, sender: settings.name, caps: { configuration.caps(tenant: $0) }),
@@ -72,23 +69,57 @@ struct ForwarderCommand: AsyncParsableCommand {
         var transfers = Upstream.Settings()
         transfers.maxTransfers = maxTransfers
         let upstream = try Upstream(transfers)
-        var log = Logger(label: "forwarder") { StreamLogHandler.standardError(label: $0) }
-        log.logLevel = Logger.Level(rawValue: logLevel) ?? .info
+        defer { upstream.stop() }
+        let log = log.logger("forwarder")
         let inbox = UpstreamWorker.Inbox()
         let worker = UpstreamWorker(
-            settings, inbox: inbox, queue: store, upstream: upstream, routing: routes, spending: spending, log: log)
-        let signals = StopSignals { _, _ in inbox.stop() }
-        log.info("forwarding as \(settings.name)")
-        _ = try await worker.run(NativeWorker.Goal.untilStopped)
-        withExtendedLifetime(signals) {}
-        upstream.stop()
-        let done = inbox.figures
-        log.info(
-            """
-            stopped: \(done.sent) sent, \(done.answered) answered, \(done.refused) refused, \(done.limited) turned away \
-            by limits, \(done.broken) failed attempts, \(done.cutOff) cut off, \(done.inherited) taken over from workers \
-            that died
-            """)
+            settings, inbox: inbox, queue: store, upstream: upstream, routing: routes, spending: spending,
+            budgets: records.map { RecordBudgetStore($0) }, log: log)
+        let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment, processID: getpid())
+        let signals = StopSignals { _, _ in
+            notifier.stopping("waiting for what is under way")
+            inbox.stop()
+        }
+        defer { withExtendedLifetime(signals) {} }
+        log.notice("starting", metadata: ["worker": "\(settings.name)", "config": "\(config)"])
+        notifier.ready("forwarding")
+        let watch = watch(inbox, notifier)
+        defer { watch.cancel() }
+        _ = try await worker.run(.untilStopped)
+        log.notice("stopped", metadata: Self.metadata(inbox.figures))
         try await store.close()
+    }
+
+    private func settings() -> UpstreamWorker.Settings {
+        var settings = UpstreamWorker.Settings()
+        settings.name = name ?? "forwarder-\(ProcessInfo.processInfo.hostName)-\(getpid())"
+        settings.drainMs = Int64(drain * 1000)
+        settings.leaseMs = Int64(lease * 1000)
+        settings.serviceMs = min(5000, settings.leaseMs / 3)
+        settings.outlastsOutages = true
+        return settings
+    }
+
+    /// Feeds the service manager's watchdog while the worker's loop turns, and says how it does.
+    private func watch(_ inbox: UpstreamWorker.Inbox, _ notifier: ServiceNotifier) -> Task<Void, any Error> {
+        Task {
+            guard notifier.isWanted else { return }
+            var turns = -1
+            while true {
+                try await RunClock.system.pause(min(5000, (notifier.watchdogMs ?? 10_000) / 3))
+                let figures = inbox.figures
+                if figures.turns != turns { notifier.feedWatchdog() }
+                turns = figures.turns
+                notifier.status("\(figures.answered) answered, \(figures.limited) turned away, \(figures.broken) failed")
+            }
+        }
+    }
+
+    private static func metadata(_ figures: UpstreamWorkFigures) -> Logger.Metadata {
+        [
+            "sent": "\(figures.sent)", "answered": "\(figures.answered)", "refused": "\(figures.refused)",
+            "turned_away": "\(figures.limited)", "failed_attempts": "\(figures.broken)",
+            "cut_off": "\(figures.cutOff)", "taken_over": "\(figures.inherited)",
+        ]
     }
 }

@@ -20,7 +20,7 @@ struct KeysCommand: ParsableCommand {
 
 struct SetProviderKeyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "set", abstract: "Seal a tenant's key for a provider; the key is read from standard input or a file.",
+        commandName: "set", abstract: "Seal a tenant's key for a provider, read from standard input or a file.",
         discussion: """
             The key is never an argument: arguments can be seen by everyone on the machine. It is encrypted with the \
             master key (AES-256-GCM) before it reaches the store.
@@ -120,7 +120,9 @@ struct MasterKeyOption: ParsableArguments {
 /// Secrets' and stores' errors in one line, with an exit status.
 enum SecretFailure {
     static func reported(_ body: () async throws -> Void) async throws {
-        do { try await body() } catch let error where error is SecretError || error is JobQueueError || error is ConfigurationError {
+        do { try await body() } catch let error
+            where error is SecretError || error is JobQueueError || error is ConfigurationError
+        {
             ConsoleOutput.note("millrace: \(error)")
             throw ExitCode(ExitStatus.unusable)
         }

@@ -5,8 +5,11 @@ import ArgumentParser
         commandName: "millrace", abstract: "Bulk LLM text completion on machines you own.",
         version: "0.1.0",
         subcommands: [
-            RunCommand.self, ForwarderCommand.self,
-            InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
+            RunCommand.self,
+            SubmitCommand.self, StatusCommand.self, ListCommand.self, ResultsCommand.self, WaitCommand.self,
+            CancelCommand.self, RequeueCommand.self, UsageCommand.self, QueuesCommand.self, WorkersCommand.self,
+            TopCommand.self, WorkerCommand.self, ForwarderCommand.self,
+            DevicesCommand.self, InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
             PerplexityCommand.self,
             RoutesCommand.self, KeysCommand.self, CapsCommand.self,
         ])

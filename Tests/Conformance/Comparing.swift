@@ -51,7 +51,7 @@ extension Comparison {
                 }
             }
         }
-        differences += try await store.problems(queue)
+        if records || !store.isSlowToCheck { differences += try await store.problems(queue) }
     }
 
     /// Seals and works off everything: each request ends exactly once (I1).

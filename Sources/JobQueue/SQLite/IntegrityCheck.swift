@@ -46,6 +46,13 @@ struct IntegrityCheck {
                 WHERE coalesce(r.n, 0) <> b.total OR coalesce(r.last + 1, 0) <> b.total
                 """),
         Rule(
+            what: "requests must be of a batch that is there",
+            query: """
+                SELECT 'requests of batch number ' || r.batch
+                FROM (SELECT DISTINCT key >> 32 AS batch FROM request) AS r
+                WHERE NOT EXISTS (SELECT 1 FROM batch AS b WHERE b.seq = r.batch)
+                """),
+        Rule(
             what: "I4: queued and leased must count the pending requests",
             query: """
                 SELECT b.id FROM batch AS b

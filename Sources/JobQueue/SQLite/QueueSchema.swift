@@ -71,7 +71,7 @@ package enum QueueSchema {
         -- What a client sent; never changes.
         CREATE TABLE request (
           key INTEGER PRIMARY KEY,                -- batch.seq << 32 | ordinal
-          batch INTEGER NOT NULL REFERENCES batch (seq),
+          batch INTEGER NOT NULL,                 -- no foreign key: forgetting a batch would search for its requests
           custom_id BLOB NOT NULL,                -- UTF-8: ids are compared by bytes
           owns_id INTEGER NOT NULL CHECK (owns_id IN (0, 1)), -- 0: another's, or made up for a refused one
           line INTEGER NOT NULL CHECK (line >= 0),
@@ -187,6 +187,7 @@ package enum QueueSchema {
 
         -- Last reports of workers.
         CREATE TABLE worker (name TEXT PRIMARY KEY, forget_at INTEGER NOT NULL, report TEXT NOT NULL) STRICT;
+        CREATE INDEX worker_forget ON worker (forget_at);
 
         -- Values that several processes change together; see RecordStore.
         CREATE TABLE record (

@@ -1,5 +1,4 @@
 import GRDB
-import JSON
 
 /// A batch's row, in memory for one transaction: calls change its counts here and write it back once.
 struct StoredBatch {
@@ -132,24 +131,12 @@ extension QueueTransaction {
     }
 
     private func metadata(_ text: String) throws -> [String: String] {
-        // Most often, and read with every lease.
-        if text == "{}" { return [:] }
-        guard let members = try? JSON(parsing: text).object?.members else {
-            throw damaged("a batch's metadata")
-        }
-        var metadata: [String: String] = [:]
-        for member in members {
-            guard let value = member.value.string else { throw damaged("a batch's metadata") }
-            metadata[member.name] = value
-        }
+        guard let metadata = BatchSpecification.metadata(text) else { throw damaged("a batch's metadata") }
         return metadata
     }
 
     /// Stores a batch as `open` made it; its number comes from the file.
     func insert(_ id: BatchID, _ specification: BatchSpecification, at now: Timestamp) throws {
-        let members = specification.metadata
-            .sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
-            .map { (name: $0.key, value: JSON.string($0.value)) }
         try run(
             """
             INSERT INTO batch (id, tenant, priority, window_ms, idempotency_key, seed, max_attempts, metadata,
@@ -162,7 +149,7 @@ extension QueueTransaction {
                 specification.priority, specification.completionWindowMs,
                 try specification.idempotencyKey.map { try text($0, named: "the idempotency key") },
                 Int64(bitPattern: specification.seed), specification.maxAttempts,
-                JSON.object(JSONObject(members)).text, specification.retentionMs, now.milliseconds,
+                specification.storedMetadata, specification.retentionMs, now.milliseconds,
             ])
     }
 

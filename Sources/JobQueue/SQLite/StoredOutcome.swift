@@ -21,27 +21,9 @@ extension OutcomeError {
 }
 
 extension QueueTransaction {
-    /// Tokens of one request above this are refused: no model makes them, and sums stay far from overflowing.
-    private static let maxTokens = 1 << 40
-
     /// - Throws: `invalidArgument` for what the tables could not hold.
     func check(_ outcome: Outcome, of what: String) throws(JobQueueError) {
-        let usage = outcome.usage
-        guard (0...Self.maxTokens).contains(usage.promptTokens),
-            (0...Self.maxTokens).contains(usage.completionTokens),
-            (0...usage.promptTokens).contains(usage.cachedTokens)
-        else {
-            throw .invalidArgument(
-                "\(what): usage must be 0 to \(Self.maxTokens) tokens, the cached ones part of the prompt's; "
-                    + "got \(usage.promptTokens) prompt, \(usage.completionTokens) completion, "
-                    + "\(usage.cachedTokens) cached"
-            )
-        }
-        if case .response(_, let body) = outcome.result, body.count > QueueSchema.maxBodyBytes {
-            throw .invalidArgument(
-                "\(what): the response has \(body.count) bytes; at most \(QueueSchema.maxBodyBytes) are stored"
-            )
-        }
+        try outcome.check(what, maxBodyBytes: QueueSchema.maxBodyBytes)
         _ = try text(outcome.backend, named: "\(what): backend")
     }
 

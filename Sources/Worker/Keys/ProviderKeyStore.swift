@@ -58,13 +58,17 @@ package struct ProviderKeyStore: Sendable {
     package func list(tenant: String? = nil) async throws -> [Entry] {
         let prefix = Self.prefix + (tenant.map { Self.escaped($0) + "/" } ?? "")
         let names = try await records.recordNames(prefix: prefix)
-        return try await records.records(names).compactMap { record in
+        let entries = try await records.records(names).compactMap { (record: StoredRecord?) -> Entry? in
             guard let record, let value = try? JSON(parsing: record.value), let tenant = value["tenant"]?.string,
                 let name = value["name"]?.string
             else { return nil }
             return Entry(
                 tenant: tenant, name: name, fingerprint: value["fingerprint"]?.string ?? "",
                 setAt: Timestamp(milliseconds: Int64(value["set_at"]?.int ?? 0)))
+        }
+        return entries.sorted { a, b in
+            let (x, y) = (Array(a.tenant.utf8), Array(b.tenant.utf8))
+            return x == y ? a.name < b.name : x.lexicographicallyPrecedes(y)
         }
     }
 

@@ -10,11 +10,14 @@ struct UpstreamOutbox {
     /// Money and tokens that were set aside for requests that have ended.
     var spent: [(grant: SpendBook.Grant, actual: Spending)] = []
 
-    var isEmpty: Bool { settlements.isEmpty && unsent.isEmpty && failures.isEmpty && spent.isEmpty }
+    /// Upstreams that told a sender to wait, which holds for all of them.
+    var blocks: [(budget: String, limits: RateLimits, until: Timestamp)] = []
+
+    var isEmpty: Bool { settlements.isEmpty && unsent.isEmpty && failures.isEmpty && spent.isEmpty && blocks.isEmpty }
 
     /// Each part is forgotten as soon as the store has it.
     mutating func deliver(
-        to queue: any JobQueue, book: SpendBook?, at now: Timestamp, lost: (Lease) -> Void
+        to queue: any JobQueue, book: SpendBook?, budgets: (any BudgetStore)?, at now: Timestamp, lost: (Lease) -> Void
     ) async throws(JobQueueError) {
         if !settlements.isEmpty {
             Failpoint.pass("upstream.settling")
@@ -35,5 +38,9 @@ struct UpstreamOutbox {
         }
         if let book, !spent.isEmpty { try await book.settle(spent, at: now) }
         spent = []
+        while let last = blocks.last {
+            try await budgets?.block(last.budget, last.limits, until: last.until, at: now)
+            blocks.removeLast()
+        }
     }
 }

@@ -34,6 +34,9 @@ extension UpstreamWorker {
                 Settlement(lease: lease, outcome: Outcome(result: .error(error), backend: target.name)))
         case .later(let error, let afterMs):
             figures.limited += 1
+            if reply.status == 429, let afterMs, budgets != nil {
+                outbox.blocks.append((pending.lane.text, target.limits, now + afterMs))
+            }
             if !isStopping, pending.turnedAway < settings.maxTurnedAway { return desk.putBack(lease.key) }
             desk.remove(lease.key)
             spend(pending, Spending())

@@ -55,12 +55,13 @@ package actor UpstreamWorker {
     let upstream: Upstream
     let routing: any UpstreamRouting
     let spending: UpstreamSpending?
+    let budgets: (any BudgetStore)?
     let clock: WorkClock
     let log: Logger
     let inbox: SignalInbox<Signal>
     private let shared: SharedFigures
 
-    var desk = UpstreamDesk()
+    var desk: UpstreamDesk
     var figures = UpstreamWorkFigures()
     var outbox = UpstreamOutbox()
     /// The last claim brought nothing that could be sent.
@@ -76,7 +77,8 @@ package actor UpstreamWorker {
 
     package init(
         _ settings: Settings = Settings(), inbox: Inbox, queue: any JobQueue, upstream: Upstream,
-        routing: any UpstreamRouting, spending: UpstreamSpending? = nil, clock: WorkClock = .system, log: Logger
+        routing: any UpstreamRouting, spending: UpstreamSpending? = nil,
+        budgets: (any BudgetStore)? = nil, clock: WorkClock = .system, log: Logger
     ) {
         self.settings = settings
         self.inbox = inbox.signals
@@ -85,6 +87,8 @@ package actor UpstreamWorker {
         self.upstream = upstream
         self.routing = routing
         self.spending = spending
+        self.budgets = budgets
+        desk = UpstreamDesk(sharesLimits: budgets != nil)
         self.clock = clock
         self.log = log
         service = UpstreamService(name: settings.name, everyMs: settings.serviceMs, at: clock.now())
@@ -128,6 +132,7 @@ package actor UpstreamWorker {
             case .tick: break
             }
         }
+        figures.turns += 1
         cancelIfDue()
         do throws(JobQueueError) {
             try await deliver()
@@ -141,7 +146,7 @@ package actor UpstreamWorker {
             if !isStoreOut { log.warning("the queue does not answer; trying again: \(why)") }
             isStoreOut = true
         }
-        dispatch()
+        try await dispatch()
         if !outbox.isEmpty, !isStoreOut { inbox.post(.tick) }
     }
 
@@ -157,7 +162,7 @@ package actor UpstreamWorker {
         var parcel = outbox
         outbox = UpstreamOutbox()
         do throws(JobQueueError) {
-            try await parcel.deliver(to: queue, book: spending?.book, at: clock.now()) { lease in
+            try await parcel.deliver(to: queue, book: spending?.book, budgets: budgets, at: clock.now()) { lease in
                 log.info("lease lost before its outcome was settled", metadata: lease.metadata)
             }
         } catch {
@@ -192,7 +197,7 @@ package actor UpstreamWorker {
 
     // MARK: Sending
 
-    private func dispatch() {
+    private func dispatch() async throws(JobQueueError) {
         let now = clock.now()
         var late: [UpstreamDesk.Pending] = []
         var wakeAt: Int64?
@@ -207,12 +212,33 @@ package actor UpstreamWorker {
                         wakeAt = min(wakeAt ?? until, until)
                     }
                     break sending
+                case .ask(let exchange):
+                    guard try await ask(exchange, lane, at: now) else {
+                        wakeAt = min(wakeAt ?? .max, now.milliseconds + settings.tickMs)
+                        break sending
+                    }
                 case .waitForAnswer, .nothing: break sending
                 }
             }
         }
         if let wakeAt { wake(at: wakeAt, from: now) }
         handBack(late)
+    }
+
+    /// Takes a part of limits that senders share.
+    /// - Returns: false when the store does not answer.
+    private func ask(
+        _ exchange: BudgetShare.Exchange, _ lane: UpstreamDesk.LaneName, at now: Timestamp
+    ) async throws(JobQueueError) -> Bool {
+        guard let budgets, let limits = desk.limits(lane) else { return false }
+        do throws(JobQueueError) {
+            let answer = try await budgets.exchange(exchange, of: lane.text, limits, at: now)
+            desk.take(answer, for: exchange, lane, at: now.milliseconds)
+            return true
+        } catch {
+            guard settings.outlastsOutages, case .unavailable = error else { throw error }
+            return false
+        }
     }
 
     private func send(_ key: RequestKey, _ lane: UpstreamDesk.LaneName, at now: Timestamp) {
