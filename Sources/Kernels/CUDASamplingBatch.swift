@@ -22,6 +22,13 @@ package struct CUDASamplingBatch: Sendable {
         package var uniform = 0.0
 
         package init() {}
+
+        /// The largest logit, and nothing else.
+        package static let greedy: Row = {
+            var row = Row()
+            row.temperature = 0
+            return row
+        }()
     }
 
     /// A token whose logit is adjusted, or which is on the list of allowed ones.
@@ -59,6 +66,8 @@ package struct CUDASamplingBatch: Sendable {
     package init() {}
 
     package var rowCount: Int { draws.count }
+    /// What a row wants, as `append` was told, within `maxTopLogprobs`.
+    package func topLogprobs(_ row: Int) -> Int? { options[5 * row + 1] < 0 ? nil : Int(options[5 * row + 1]) }
     package var entryCount: Int { biases.count }
 
     package mutating func removeAll() {
