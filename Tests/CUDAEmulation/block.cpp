@@ -83,6 +83,7 @@ jmp_buf escape;
 char *message = nullptr;
 size_t message_bytes = 0;
 unsigned random_state = 1;
+int votes[2];
 
 void leave() {
     thread_index = threads[current].index;
@@ -176,6 +177,7 @@ void run_block(unsigned order) {
         memset(__start_mr_shared, 0xff, static_cast<size_t>(__stop_mr_shared - __start_mr_shared));
     }
     memset(shared, 0xff, launch->shared_bytes + canary_bytes);
+    votes[0] = votes[1] = 0;
     for (unsigned t = 0; t < thread_count; t++) {
         Thread &thread = threads[t];
         thread.state = State::ready;
@@ -288,7 +290,6 @@ void block_barrier(const char *name, int id, unsigned wanted) {
 }
 
 int block_vote(bool vote) {
-    static int votes[2];
     // Threads enter the next vote only after all left this one's first barrier, so two counters take turns.
     Thread &self = threads[current];
     int *votes_now = &votes[self.votes++ & 1];

@@ -12,7 +12,8 @@
 
 #define MR_EMULATION 1
 
-#define __global__
+// Kernels are C functions, whose names the CPU kernels have too.
+#define __global__ __attribute__((internal_linkage))
 #define __device__
 #define __host__
 #define __constant__ static const

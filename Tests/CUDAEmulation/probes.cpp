@@ -1,7 +1,10 @@
 #include "instructions.h"
+#include "mr.cuh"
 
+namespace {
 #include "probes.cu"
 #include "mistakes.cu"
+}  // namespace
 
 EMULATE(probe_tree);
 EMULATE(probe_reverse);

@@ -50,3 +50,10 @@ func emulate(
 
 /// Orders in which a block's threads run: a missing barrier shows in at least one.
 let threadOrders: [UInt32] = [0, 1, 77]
+
+/// Runs launches with the threads of a block in another order.
+func inOrder<Result>(_ order: UInt32, _ body: () throws -> Result) rethrows -> Result {
+    mr_emulation_order(order)
+    defer { mr_emulation_order(0) }
+    return try body()
+}

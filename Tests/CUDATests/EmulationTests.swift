@@ -4,12 +4,6 @@ import Testing
 
 /// The execution model that the kernels' tests rely on.
 @Suite(.serialized) struct EmulationTests {
-    private func inOrder<Result>(_ order: UInt32, _ body: () throws -> Result) rethrows -> Result {
-        mr_emulation_order(order)
-        defer { mr_emulation_order(0) }
-        return try body()
-    }
-
     @Test(arguments: threadOrders)
     func barriersOrderSharedMemory(_ order: UInt32) throws {
         let input = EmulatedBuffer((0..<256).map { Float($0 * $0) })
