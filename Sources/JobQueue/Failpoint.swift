@@ -12,9 +12,22 @@ package enum Failpoint {
 
     private static let passed = Atomic(0)
 
+    package static var isActive: Bool { armed != nil }
+
     package static func pass(_ name: StaticString) {
-        guard let armed, armed.name == "\(name)" else { return }
-        guard passed.wrappingAdd(1, ordering: .relaxed).newValue >= armed.passes else { return }
-        kill(getpid(), SIGKILL)
+        if isDue("\(name)") { kill(getpid(), SIGKILL) }
+    }
+
+    package static let exitCode: Int32 = 86
+
+    /// The same with `exitCode`, for the steps of a call to Redis: `<script>.before` (not sent), `<script>.sent`
+    /// (sent, not answered) and `<script>.replied` (answered, the answer not used).
+    package static func hit(_ name: @autoclosure () -> String) {
+        if armed != nil, isDue(name()) { _exit(exitCode) }
+    }
+
+    private static func isDue(_ name: String) -> Bool {
+        guard let armed, armed.name == name else { return false }
+        return passed.wrappingAdd(1, ordering: .relaxed).newValue >= armed.passes
     }
 }
