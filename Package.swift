@@ -67,6 +67,7 @@ let package = Package(
             name: "Millrace",
             dependencies: [
                 "Submitter", "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
