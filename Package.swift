@@ -148,7 +148,7 @@ let package = Package(
         .testTarget(
             name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],
             swiftSettings: strict),
-        .testTarget(name: "EndToEndTests", dependencies: ["Millrace", "JSON"], swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["Millrace", "JSON", "RedisServer"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17,
