@@ -13,6 +13,7 @@ struct RedisKeys: Sendable {
     var workers: String { prefix + "workers" }
     var days: String { prefix + "days" }
     var inbox: String { prefix + "inbox" }
+    var refused: String { prefix + "refused" }
     var leases: String { prefix + "leases" }
     var delayed: String { prefix + "delayed" }
     var busy: String { prefix + "busy" }
