@@ -73,7 +73,8 @@ let package = Package(
             name: "FuzzCheckpoint", dependencies: ["Models", "JSON"], path: "Tests/FuzzCheckpoint",
             swiftSettings: strict),
         .executableTarget(
-            name: "QueueBenchmark", dependencies: ["JobQueue"], path: "bench/queue", swiftSettings: strict),
+            name: "QueueBenchmark", dependencies: ["JobQueue"], path: "bench/queue", exclude: ["peers"],
+            swiftSettings: strict),
 
         // Killed at random moments by JobQueueTests.
         .executableTarget(

@@ -58,7 +58,8 @@ import Testing
             ("?", #"{"batch":"a:b"}"#, "'batch'"), ("a1", #"{"batch":"a1","requests":7}"#, "array"),
             ("a2", #"{"batch":"a2","colour":1}"#, "colour"), ("a3", #"{"batch":"a3","priority":"x"}"#, "priority"),
             ("a4", #"{"batch":"a4","total":7}"#, "sealed with 7"), ("a5", #"{"batch":"a5","from":7}"#, "gap"),
-            ("a6", #"{"batch":"a6","max_attempts":0}"#, "maxAttempts"), ("a7", #"{"batch":"a7","cancel":true}"#, "no batch"),
+            ("a6", #"{"batch":"a6","max_attempts":0}"#, "maxAttempts"),
+            ("a7", #"{"batch":"a7","cancel":true}"#, "no batch"),
             ("a8", #"{"batch":"a8","tenant":5}"#, "tenant"), ("a9", #"{"batch":"a9","metadata":{"a":1}}"#, "strings"),
         ]
         for (batch, document, word) in documents {

@@ -1,8 +1,8 @@
 import JSON
 
 /// Batches that clients in other languages hand in with plain commands: JSON documents in a list, which workers take in
-/// through the same calls as everybody (docs/redis-keys.md describes them). A document leaves the list when what it asks
-/// for is done; several workers may do it at once, since all of it may be repeated.
+/// through the same calls as everybody (docs/redis-keys.md describes them). A document leaves the list when what it
+/// asks for is done; several workers may do it at once, since all of it may be repeated.
 struct InboxDocument {
     var batch: BatchID
     var specification: BatchSpecification
