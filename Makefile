@@ -1,5 +1,5 @@
 # Every target sets up what it needs itself, so that the first thing anyone types works.
-.PHONY: help setup build model demo test test-reference fuzz clean
+.PHONY: help setup build model demo test test-reference test-chaos chaos fuzz clean
 .DEFAULT_GOAL := help
 
 BIN := .build/release/millrace
@@ -7,6 +7,8 @@ SWIFT_BUILD := swift build -c release
 # Tests reach into modules, which a release build only allows when asked; so they have a build folder of their own.
 TEST_FLAGS := -c release -Xswiftc -enable-testing --scratch-path .build-test
 FUZZ_SECONDS := 60
+CHAOS_SEED := 1
+CHAOS := Tests/Chaos/chaos.py --node .build-test/release/ChaosNode --seed $(CHAOS_SEED)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +32,15 @@ test-reference: setup ## check against the reference data in $$MILLRACE_REFERENC
 	@scripts/fetch-model smollm2
 	@scripts/fetch-model gemma3-270m
 	swift test $(TEST_FLAGS) --filter ReferenceTests
+
+test-chaos: setup ## kill, stop, cut off and poison processes on a real Redis, and check what is left
+	Tests/Chaos/test_checker.py
+	swift build $(TEST_FLAGS) --product ChaosNode
+	$(CHAOS)
+
+chaos: setup ## the same in large (CHAOS_SEED=n)
+	swift build $(TEST_FLAGS) --product ChaosNode
+	$(CHAOS) --requests 20000 --batches 20 --workers 8 --look-s 5 --patience-s 900
 
 fuzz: setup ## mutate checkpoint files for FUZZ_SECONDS (default 60) and feed them to the readers
 	swift run $(TEST_FLAGS) FuzzCheckpoint --seconds $(FUZZ_SECONDS) --corpus Tests/Fixtures/corpus

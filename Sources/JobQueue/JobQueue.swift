@@ -40,9 +40,11 @@ package protocol JobQueue: Sendable {
 
     /// Claims requests for a worker: see `LeaseClaim` for how many. Highest priorities first; within a priority the
     /// tenant that was served the fewest tokens (`Request.cost`) in the current backlog, so that a small batch does
-    /// not wait behind another tenant's large one; within a tenant oldest first: by the batch's opening, then by
-    /// ordinal. Nothing of a paused queue, nor of a batch past its window, is leased, whether `recover` has run or
-    /// not.
+    /// not wait behind another tenant's large one (of equals the first by name); within a tenant oldest first: by
+    /// the batch's opening, then by ordinal. A tenant is charged at each lease. One whose last queued request was
+    /// leased and that queues again starts at the least that a tenant with queued requests was served, or where it
+    /// was; when nobody has any at that priority, all start anew. Nothing of a paused queue, nor of a batch past its
+    /// window, is leased, whether `recover` has run or not.
     func lease(_ claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> [LeasedRequest]
     /// Extends leases to `durationMs` from now; `.lost` for each that is not the caller's any more. A lease
     /// past its time is still its worker's until `recover` takes it back.
@@ -56,7 +58,8 @@ package protocol JobQueue: Sendable {
         async throws(JobQueueError) -> [FencedResult]
     /// Expires batches past their window (queued and leased requests become expired), then takes back leases
     /// that expired: a failed attempt; queued again, or failed with `attempts_exhausted`. An instant that
-    /// equals the limit is past it. Returns how many requests it moved.
+    /// equals the limit is past it. Then forgets batches whose retention is over, and workers' reports. Returns how
+    /// many requests it moved.
     func recover(at now: Timestamp) async throws(JobQueueError) -> Int
 
     // Following.
@@ -82,9 +85,15 @@ package protocol JobQueue: Sendable {
     /// While a queue is paused nothing is leased from it; what is leased goes on. Repeating changes nothing.
     func pause(at now: Timestamp) async throws(JobQueueError)
     func resume(at now: Timestamp) async throws(JobQueueError)
+    /// While a batch is paused nothing of it is leased; what is leased goes on, and its window runs on. `reason` is for
+    /// people, and stands in its status; repeating the call replaces it. A batch that ended throws `wrongState`.
+    func pause(_ batch: BatchID, reason: String, at now: Timestamp) async throws(JobQueueError)
+    /// Repeating it changes nothing.
+    func resume(_ batch: BatchID, at now: Timestamp) async throws(JobQueueError)
     func overview(at now: Timestamp) async throws(JobQueueError) -> QueueOverview
     /// Sums over outcomes by tenant, model, backend and UTC day of settling; they outlive the results (I4 holds for
-    /// them too). Days are inclusive.
+    /// them too). A refused request counts for the model "". Days are inclusive. By day, then by the bytes of tenant,
+    /// model and backend.
     func usage(_ query: UsageQuery) async throws(JobQueueError) -> [UsageRecord]
     /// Says that a worker lives and how it does; forgotten `report.lifetimeMs` after the last one.
     func heartbeat(_ report: WorkerReport, at now: Timestamp) async throws(JobQueueError)

@@ -1,6 +1,6 @@
 /// A queue at one instant, for `queues`, `top` and metrics.
 package struct QueueOverview: Sendable, Equatable {
-    /// Requests that have not ended, of one tenant, priority and model.
+    /// Accepted requests that have not ended, of one tenant, priority and model.
     package struct Depth: Sendable, Equatable {
         package var tenant: String
         package var priority: Int
@@ -39,5 +39,15 @@ package struct QueueOverview: Sendable, Equatable {
         self.openBatches = openBatches
         self.depths = depths
         self.oldestQueuedAt = oldestQueuedAt
+    }
+}
+
+extension QueueOverview.Depth {
+    /// The order of an overview: larger priorities first, then by the names' bytes.
+    package static func comesBefore(_ a: Self, _ b: Self) -> Bool {
+        if a.priority != b.priority { return a.priority > b.priority }
+        let (tenantA, tenantB) = (Array(a.tenant.utf8), Array(b.tenant.utf8))
+        if tenantA != tenantB { return tenantA.lexicographicallyPrecedes(tenantB) }
+        return a.model.utf8.lexicographicallyPrecedes(b.model.utf8)
     }
 }

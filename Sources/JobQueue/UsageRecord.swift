@@ -26,6 +26,14 @@ package struct UsageQuery: Sendable, Equatable {
         self.first = first
         self.last = last
     }
+
+    package func includes(_ record: UsageRecord) -> Bool {
+        func same(_ wanted: String?, _ found: String) -> Bool {
+            wanted.map { Array($0.utf8) == Array(found.utf8) } ?? true
+        }
+        return same(tenant, record.tenant) && same(model, record.model)
+            && first.map { record.day >= $0 } ?? true && last.map { record.day <= $0 } ?? true
+    }
 }
 
 /// What a tenant's requests for a model took on one day: sums over outcomes.
@@ -50,5 +58,17 @@ package struct UsageRecord: Sendable, Equatable {
         self.completed = completed
         self.unsuccessful = unsuccessful
         self.usage = usage
+    }
+}
+
+extension UsageRecord {
+    /// The ledger's order: by day, then by the bytes of tenant, model and backend.
+    package static func comesBefore(_ a: Self, _ b: Self) -> Bool {
+        if a.day != b.day { return a.day < b.day }
+        for part in [\Self.tenant, \.model, \.backend] {
+            let (x, y) = (Array(a[keyPath: part].utf8), Array(b[keyPath: part].utf8))
+            if x != y { return x.lexicographicallyPrecedes(y) }
+        }
+        return false
     }
 }

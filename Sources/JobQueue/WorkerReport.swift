@@ -1,3 +1,5 @@
+import JSON
+
 /// What a worker tells of itself, every few seconds.
 package struct WorkerReport: Sendable, Equatable {
     package enum Phase: String, Sendable, CaseIterable { case starting, running, draining }
@@ -46,5 +48,52 @@ package struct WorkerReport: Sendable, Equatable {
         self.promptTokensPerSecond = promptTokensPerSecond
         self.generatedTokensPerSecond = generatedTokensPerSecond
         self.cacheUse = cacheUse
+    }
+}
+
+extension WorkerReport {
+    package var forgetAt: Timestamp { reportedAt + lifetimeMs }
+
+    /// - Throws: `invalidArgument` for what no store takes.
+    package func check() throws(JobQueueError) {
+        guard !name.isEmpty, lifetimeMs >= 1 else {
+            throw .invalidArgument("a worker's report needs a name and a lifetime of at least 1 ms")
+        }
+        guard [stepMs, promptTokensPerSecond, generatedTokensPerSecond, cacheUse].allSatisfy(\.isFinite) else {
+            throw .invalidArgument("worker \(name): its report has a figure that is no number")
+        }
+    }
+
+    /// As stores keep it: a JSON object.
+    var storedText: String {
+        JSON.object(
+            JSONObject([
+                ("name", .string(name)), ("host", .string(host)), ("pid", .int(Int64(processID))),
+                ("models", .array(models.map(JSON.string))), ("backend", .string(backend)),
+                ("phase", .string(phase.rawValue)), ("started_at", .int(startedAt.milliseconds)),
+                ("reported_at", .int(reportedAt.milliseconds)), ("lifetime_ms", .int(lifetimeMs)),
+                ("leased", .int(Int64(leasedRequests))), ("sequences", .int(Int64(runningSequences))),
+                ("step_ms", .double(stepMs)), ("prompt_tokens_s", .double(promptTokensPerSecond)),
+                ("generated_tokens_s", .double(generatedTokensPerSecond)), ("cache_use", .double(cacheUse)),
+            ])
+        ).text
+    }
+
+    /// Nil when `text` is not what `storedText` writes.
+    init?(storedText text: String) {
+        guard let json = try? JSON(parsing: text), let name = json["name"]?.string, let host = json["host"]?.string,
+            let processID = json["pid"]?.int, let models = json["models"]?.array, let backend = json["backend"]?.string,
+            let phase = json["phase"]?.string.flatMap(Phase.init), let startedAt = json["started_at"]?.int,
+            let reportedAt = json["reported_at"]?.int, let lifetimeMs = json["lifetime_ms"]?.int,
+            let leased = json["leased"]?.int, let sequences = json["sequences"]?.int,
+            let stepMs = json["step_ms"]?.double, let promptRate = json["prompt_tokens_s"]?.double,
+            let generatedRate = json["generated_tokens_s"]?.double, let cacheUse = json["cache_use"]?.double
+        else { return nil }
+        self.init(
+            name: name, host: host, processID: processID, models: models.compactMap(\.string), backend: backend,
+            phase: phase, startedAt: Timestamp(milliseconds: Int64(startedAt)),
+            reportedAt: Timestamp(milliseconds: Int64(reportedAt)), lifetimeMs: Int64(lifetimeMs),
+            leasedRequests: leased, runningSequences: sequences, stepMs: stepMs, promptTokensPerSecond: promptRate,
+            generatedTokensPerSecond: generatedRate, cacheUse: cacheUse)
     }
 }

@@ -3,86 +3,46 @@ import JobQueue
 /// The queue's contract in the plainest form: arrays in memory, everything recomputed. Stores are compared
 /// with it, so it favours being obviously right over being fast.
 actor ModelQueue: JobQueue {
-    private struct Item {
-        var appended: AppendedRequest
-        var customID: String
-        /// Whether later requests may not use `customID`.
-        var owns: Bool
-        var line: Int
-        var state: RequestState = .queued
-        var attempt = 0
-        var failures = 0
-        var notBefore: Timestamp?
-        var expiresAt: Timestamp?
-        var end: (outcome: Outcome, at: Timestamp, completion: Int)?
+    private struct Lane: Hashable {
+        var priority: Int
+        var tenant: [UInt8]
     }
 
-    private struct Entry {
-        var id: BatchID
-        var specification: BatchSpecification
-        var state = BatchState.validating
-        var createdAt: Timestamp
-        var acceptedAt: Timestamp?
-        var endedAt: Timestamp?
-        var items: [Item] = []
+    var entries: [ModelBatch] = []
+    private var opened = 0
+    var isPaused = false
+    /// Tokens charged in the current backlog of each priority.
+    private var served: [Lane: Int] = [:]
+    var reports: [String: WorkerReport] = [:]
+    /// The ledger's part that comes from batches that are forgotten.
+    var forgotten: [UsageRecord] = []
 
-        func count(_ state: RequestState) -> Int { items.count { $0.state == state } }
-        var completions: Int { items.count { $0.end != nil } }
-        var deadline: Timestamp? {
-            guard let acceptedAt, let window = specification.completionWindowMs else { return nil }
-            return acceptedAt + window
-        }
+    private func lane(_ entry: ModelBatch) -> Lane {
+        Lane(priority: entry.specification.priority, tenant: Array(entry.specification.tenant.utf8))
+    }
 
-        var status: BatchStatus {
-            BatchStatus(
-                id: id, specification: specification, state: state,
-                counts: BatchCounts(
-                    total: items.count, queued: count(.queued), leased: count(.leased),
-                    completed: count(.completed),
-                    failed: count(.failed), cancelled: count(.cancelled), expired: count(.expired)),
-                usage: items.compactMap(\.end?.outcome.usage).reduce(Usage(), +),
-                createdAt: createdAt, acceptedAt: acceptedAt, endedAt: endedAt)
-        }
+    /// Lanes with requests that wait for workers.
+    private var active: Set<Lane> {
+        Set(entries.filter { $0.state == .inProgress && $0.count(.queued) > 0 }.map(lane))
+    }
 
-        mutating func end(_ i: Int, _ state: RequestState, _ outcome: Outcome, at now: Timestamp) {
-            items[i].end = (outcome, now, completions + 1)
-            items[i].state = state
-            items[i].notBefore = nil
-            items[i].expiresAt = nil
-        }
-
-        mutating func endAll(_ state: RequestState, _ ends: BatchState, at now: Timestamp) -> Int {
-            let left = items.indices.filter { !items[$0].state.isTerminal }
-            let error = OutcomeError(code: state.rawValue, message: "")
-            for i in left { end(i, state, .failure(error), at: now) }
-            (self.state, endedAt) = (ends, now)
-            return left.count
-        }
-
-        mutating func endIfDone(at now: Timestamp) {
-            guard state == .inProgress, items.allSatisfy(\.state.isTerminal) else { return }
-            (state, endedAt) = (.completed, now)
-        }
-
-        mutating func failAttempt(_ i: Int, _ error: OutcomeError, notBefore: Timestamp?, at now: Timestamp) {
-            items[i].failures += 1
-            if items[i].failures >= specification.maxAttempts {
-                var exhausted = error
-                (exhausted.code, exhausted.message) = (
-                    "attempts_exhausted", "\(error.code): \(error.message)"
-                )
-                end(i, .failed, .failure(exhausted), at: now)
+    /// Starts the counters of lanes that became active in `body`.
+    private func joining<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
+        let before = active
+        let result = try body()
+        let after = active
+        for lane in after.subtracting(before) {
+            let there = before.filter { $0.priority == lane.priority }
+            if there.isEmpty {
+                served = served.filter { $0.key.priority != lane.priority }
             } else {
-                items[i].state = .queued
-                items[i].notBefore = notBefore
-                items[i].expiresAt = nil
+                served[lane] = max(served[lane] ?? 0, there.map { served[$0] ?? 0 }.min() ?? 0)
             }
         }
+        return result
     }
 
-    private var entries: [Entry] = []
-
-    private func find(_ id: BatchID) throws(JobQueueError) -> Int {
+    func find(_ id: BatchID) throws(JobQueueError) -> Int {
         guard let at = entries.firstIndex(where: { Array($0.id.value.utf8) == Array(id.value.utf8) }) else {
             throw .unknownBatch(id)
         }
@@ -90,9 +50,7 @@ actor ModelQueue: JobQueue {
     }
 
     func open(_ specification: BatchSpecification, at now: Timestamp) throws(JobQueueError) -> BatchID {
-        guard specification.maxAttempts >= 1, specification.completionWindowMs ?? 1 >= 1 else {
-            throw .invalidArgument("specification")
-        }
+        try specification.check()
         if let key = specification.idempotencyKey,
             let known = entries.first(where: {
                 $0.specification.idempotencyKey == key && $0.specification.tenant == specification.tenant
@@ -100,8 +58,9 @@ actor ModelQueue: JobQueue {
         {
             return known.id
         }
-        let id = BatchID("batch_model\(entries.count)")
-        entries.append(Entry(id: id, specification: specification, createdAt: now))
+        let id = BatchID("batch_model\(opened)")
+        opened += 1
+        entries.append(ModelBatch(id: id, specification: specification, createdAt: now))
         return id
     }
 
@@ -122,9 +81,10 @@ actor ModelQueue: JobQueue {
             let new = entry.items.count
             switch request {
             case .accepted(let accepted):
+                try accepted.check()
                 let taken = isTaken(accepted.customID, in: entry)
                 entry.items.append(
-                    Item(appended: request, customID: accepted.customID, owns: !taken, line: accepted.line))
+                    ModelRequest(appended: request, customID: accepted.customID, owns: !taken, line: accepted.line))
                 if taken {
                     let error = OutcomeError(code: "duplicate_custom_id", message: "")
                     entry.end(new, .failed, .failure(error), at: now)
@@ -133,14 +93,14 @@ actor ModelQueue: JobQueue {
                 guard outcome.error != nil else { throw .invalidArgument("refused without an error") }
                 let owns = name.map { !isTaken($0, in: entry) } ?? false
                 entry.items.append(
-                    Item(appended: request, customID: name ?? "line-\(line)", owns: owns, line: line))
+                    ModelRequest(appended: request, customID: name ?? "line-\(line)", owns: owns, line: line))
                 entry.end(new, .failed, outcome, at: now)
             }
         }
         entries[at] = entry
     }
 
-    private func isTaken(_ name: String, in entry: Entry) -> Bool {
+    private func isTaken(_ name: String, in entry: ModelBatch) -> Bool {
         entry.items.contains { $0.owns && Array($0.customID.utf8) == Array(name.utf8) }
     }
 
@@ -160,49 +120,73 @@ actor ModelQueue: JobQueue {
         guard entries[at].items.count == total else { throw .conflict(batch, "total") }
         if entries[at].acceptedAt != nil { return }
         guard entries[at].state == .validating else { throw .wrongState(batch, entries[at].state, "seal") }
-        entries[at].state = .inProgress
-        entries[at].acceptedAt = now
-        entries[at].endIfDone(at: now)
+        joining {
+            entries[at].state = .inProgress
+            entries[at].acceptedAt = now
+            entries[at].endIfDone(at: now)
+        }
     }
 
-    func lease(max: Int, worker: String, durationMs: Int64, at now: Timestamp) throws(JobQueueError)
-        -> [LeasedRequest]
-    { try lease(LeaseClaim(worker: worker, maxRequests: max, durationMs: durationMs), at: now) }
-
-    func lease(_ claim: LeaseClaim, at now: Timestamp) throws(JobQueueError)
-        -> [LeasedRequest]
-    {
-        let (max, durationMs) = (claim.maxRequests, claim.durationMs)
-        guard durationMs >= 1 else { throw .invalidArgument("duration") }
+    func lease(_ claim: LeaseClaim, at now: Timestamp) throws(JobQueueError) -> [LeasedRequest] {
+        try claim.check()
+        if isPaused { return [] }
         for b in entries.indices {
             for i in entries[b].items.indices where entries[b].items[i].notBefore.map({ $0 <= now }) == true {
                 entries[b].items[i].notBefore = nil
             }
         }
-        let order = entries.indices.sorted {
-            (-entries[$0].specification.priority, $0) < (-entries[$1].specification.priority, $1)
-        }
         var leased: [LeasedRequest] = []
-        for b in order where entries[b].state == .inProgress && entries[b].deadline.map({ $0 > now }) != false
-        {
-            for i in entries[b].items.indices where leased.count < max {
-                guard entries[b].items[i].state == .queued, entries[b].items[i].notBefore == nil,
-                    case .accepted(let request) = entries[b].items[i].appended
-                else { continue }
-                entries[b].items[i].state = .leased
-                entries[b].items[i].attempt += 1
-                entries[b].items[i].expiresAt = now + durationMs
-                leased.append(
-                    LeasedRequest(
-                        lease: Lease(
-                            key: RequestKey(batch: entries[b].id, ordinal: i),
-                            attempt: entries[b].items[i].attempt),
-                        request: request, tenant: entries[b].specification.tenant,
-                        priority: entries[b].specification.priority, batchSeed: entries[b].specification.seed,
-                        expiresAt: now + durationMs))
-            }
+        var tokens = 0
+        while leased.count < claim.maxRequests, let (b, i, request) = next(claim, at: now) {
+            if let most = claim.maxTokens, !leased.isEmpty, request.cost > most - tokens { break }
+            tokens += request.cost
+            served[lane(entries[b]), default: 0] += request.cost
+            entries[b].items[i].state = .leased
+            entries[b].items[i].attempt += 1
+            entries[b].items[i].expiresAt = now + claim.durationMs
+            leased.append(
+                LeasedRequest(
+                    lease: Lease(
+                        key: RequestKey(batch: entries[b].id, ordinal: i), attempt: entries[b].items[i].attempt),
+                    request: request, tenant: entries[b].specification.tenant,
+                    priority: entries[b].specification.priority, batchSeed: entries[b].specification.seed,
+                    expiresAt: now + claim.durationMs, deadline: entries[b].deadline,
+                    crashes: entries[b].items[i].crashes))
         }
         return leased
+    }
+
+    /// The request that is leased next, of all that suit.
+    private func next(_ claim: LeaseClaim, at now: Timestamp) -> (batch: Int, item: Int, Request)? {
+        var best: (lane: Lane, served: Int, batch: Int, item: Int, Request)?
+        for (b, entry) in entries.enumerated()
+        where entry.state == .inProgress && entry.deadline.map({ $0 > now }) != false {
+            if entry.pausedFor != nil || claim.batches.map({ $0.contains(entry.id) }) == false { continue }
+            let lane = lane(entry)
+            let charged = served[lane] ?? 0
+            if let best {
+                let isFirst =
+                    if lane.priority != best.lane.priority {
+                        lane.priority > best.lane.priority
+                    } else if charged != best.served {
+                        charged < best.served
+                    } else {
+                        lane.tenant.lexicographicallyPrecedes(best.lane.tenant)
+                    }
+                guard isFirst else { continue }
+            }
+            for (i, item) in entry.items.enumerated() where item.state == .queued && item.notBefore == nil {
+                guard let request = item.request, suits(request.model, claim.models) else { continue }
+                best = (lane, charged, b, i, request)
+                break
+            }
+        }
+        return best.map { ($0.batch, $0.item, $0.4) }
+    }
+
+    private func suits(_ model: String, _ served: [String]?) -> Bool {
+        guard let served, !model.isEmpty else { return true }
+        return served.contains { Array($0.utf8) == Array(model.utf8) }
     }
 
     /// Calls `body` with the places of leases that hold.
@@ -241,14 +225,16 @@ actor ModelQueue: JobQueue {
     func release(_ leases: [Lease], reason: ReleaseReason, at now: Timestamp) throws(JobQueueError)
         -> [FencedResult]
     {
-        let results = fenced(leases) { _, b, i in
-            switch reason {
-            case .handedBack:
-                entries[b].items[i].state = .queued
-                entries[b].items[i].expiresAt = nil
-            case .failed(let error, let retryAfterMs):
-                entries[b].failAttempt(
-                    i, error, notBefore: retryAfterMs > 0 ? now + retryAfterMs : nil, at: now)
+        let results = joining {
+            fenced(leases) { _, b, i in
+                switch reason {
+                case .handedBack:
+                    entries[b].items[i].state = .queued
+                    entries[b].items[i].expiresAt = nil
+                case .failed(let error, let retryAfterMs):
+                    entries[b].failAttempt(
+                        i, error, notBefore: retryAfterMs > 0 ? now + retryAfterMs : nil, at: now)
+                }
             }
         }
         for b in entries.indices { entries[b].endIfDone(at: now) }
@@ -260,16 +246,31 @@ actor ModelQueue: JobQueue {
         for b in entries.indices where entries[b].state == .inProgress {
             if let deadline = entries[b].deadline, deadline <= now {
                 moved += entries[b].endAll(.expired, .expired, at: now)
-                continue
             }
-            for i in entries[b].items.indices where entries[b].items[i].expiresAt.map({ $0 <= now }) == true {
-                let error = OutcomeError(code: "lease_expired", message: "", statusCode: 500)
-                entries[b].failAttempt(i, error, notBefore: nil, at: now)
-                moved += 1
-            }
-            entries[b].endIfDone(at: now)
         }
+        joining {
+            for b in entries.indices where entries[b].state == .inProgress {
+                for i in entries[b].items.indices
+                where entries[b].items[i].expiresAt.map({ $0 <= now }) == true {
+                    let error = OutcomeError(code: "lease_expired", message: "", statusCode: 500)
+                    entries[b].failAttempt(i, error, isCrash: true, notBefore: nil, at: now)
+                    moved += 1
+                }
+                entries[b].endIfDone(at: now)
+            }
+        }
+        forget(at: now)
         return moved
+    }
+
+    private func forget(at now: Timestamp) {
+        let over = entries.filter { entry in
+            guard let end = entry.endedAt, let retention = entry.specification.retentionMs else { return false }
+            return end + retention <= now
+        }
+        forgotten += over.flatMap(ledger)
+        entries.removeAll { entry in over.contains { $0.id == entry.id } }
+        reports = reports.filter { $0.value.forgetAt > now }
     }
 
     func cancel(_ batch: BatchID, at now: Timestamp) throws(JobQueueError) {
@@ -285,9 +286,12 @@ actor ModelQueue: JobQueue {
 
     func close() {}
 
-    func list(limit: Int) -> [BatchStatus] { list(tenant: nil, limit: limit) }
-
-    func list(tenant: String?, limit: Int) -> [BatchStatus] { entries.reversed().prefix(max(0, limit)).map(\.status) }
+    func list(tenant: String?, limit: Int) -> [BatchStatus] {
+        let all = entries.reversed().filter { entry in
+            tenant.map { Array($0.utf8) == Array(entry.specification.tenant.utf8) } ?? true
+        }
+        return all.prefix(max(0, limit)).map(\.status)
+    }
 
     func results(_ batch: BatchID, after cursor: ResultCursor?, limit: Int, order: ResultOrder)
         throws(JobQueueError) -> [ResultRecord]

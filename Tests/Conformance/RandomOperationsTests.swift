@@ -38,7 +38,7 @@ struct SplitMix: RandomNumberGenerator {
 }
 
 /// A store and the model side by side.
-private struct Comparison {
+struct Comparison {
     let queue: any JobQueue
     let store: Store
     let model = ModelQueue()
@@ -103,19 +103,21 @@ private struct Comparison {
         case 72..<82: await release()
         case 82..<90: await recover()
         case 90..<91: await cancel(b)
+        case 91..<93: await pauseOrResume()
+        case 93..<95: await report()
         default: await read(b)
         }
         try await compareAll(records: chance(10))
     }
 
-    private mutating func open() async {
-        let tenant = chance(50) ? "a" : "b"
+    mutating func open() async {
+        let tenant = ["a", "b", "c"][number(0...2)]
         let key = chance(40) ? "k\(number(0...3))" : nil
         let specification = BatchSpecification(
             tenant: tenant, priority: number(-1...1),
             completionWindowMs: chance(30) ? Int64(number(-1...9000)) : nil,
             idempotencyKey: key, seed: random.next(), maxAttempts: number(0...4),
-            metadata: ["n": "\(number(0...9))"])
+            metadata: ["n": "\(number(0...9))"], retentionMs: chance(25) ? Int64(number(0...20_000)) : nil)
         let at = now
         let known = batches
         var opened: (BatchID, BatchID)?
@@ -134,7 +136,7 @@ private struct Comparison {
         }
     }
 
-    private mutating func append(_ b: Int) async {
+    mutating func append(_ b: Int) async {
         let there = appended[b].count
         var from = chance(80) ? there : number(0...there)
         if chance(3) { from += number(-2...2) }
@@ -156,15 +158,17 @@ private struct Comparison {
         if done == true { appended[b] += requests.dropFirst(max(0, there - from)) }
     }
 
-    private mutating func newRequest(line: Int) -> AppendedRequest {
+    mutating func newRequest(line: Int) -> AppendedRequest {
         let names = ["caf\u{E9}", "cafe\u{301}", "", "line-3", "x\u{0}"]
         let name = chance(15) ? names[number(0...names.count - 1)] : "r\(number(0...400))"
         let code = ["invalid_json", "invalid_request"][number(0...1)]
         if chance(12) { return .refusal(chance(50) ? name : nil, line: line, code: code) }
-        return .request(name, line: line, text: "\(number(0...2))")
+        let model = ["", "m", "n", "caf\u{E9}"][number(0...3)]
+        let cost = chance(1) ? number(-1...0) : number(1...9)
+        return .request(name, line: line, text: "\(number(0...2))", model: model, cost: cost)
     }
 
-    private mutating func seal(_ b: Int) async {
+    mutating func seal(_ b: Int) async {
         let total = chance(90) ? appended[b].count : number(0...20)
         let (batch, at) = (batches[b], now)
         _ = await same("seal") { queue in
@@ -181,16 +185,24 @@ private struct Comparison {
         var request: LeasedRequest
     }
 
-    private mutating func lease() async {
-        let (max, durationMs, at, known) = (number(-1...20), Int64(number(0...3000)), now, batches)
+    mutating func lease() async {
+        let models = [nil, nil, nil, [], ["m"], ["m", "n"], ["caf\u{E9}", "x"]][number(0...6)] as [String]?
+        let claim = LeaseClaim(
+            worker: "w", maxRequests: number(-1...20), maxTokens: chance(30) ? number(0...40) : nil, models: models,
+            durationMs: Int64(number(0...3000)))
+        await lease(claim)
+    }
+
+    mutating func lease(_ claim: LeaseClaim) async {
+        let (at, known) = (now, batches)
         let leased = await same("lease") { queue in
-            try await queue.lease(max: max, worker: "w", durationMs: durationMs, at: at).map { request in
+            try await queue.lease(claim, at: at).map { request in
                 Leased(
                     batch: known.firstIndex { $0.store == request.lease.key.batch } ?? -1,
                     request: unnamed(request))
             }
         } _: { model in
-            try await model.lease(max: max, worker: "w", durationMs: durationMs, at: at).map { request in
+            try await model.lease(claim, at: at).map { request in
                 Leased(
                     batch: known.firstIndex { $0.model == request.lease.key.batch } ?? -1,
                     request: unnamed(request))
@@ -200,7 +212,7 @@ private struct Comparison {
     }
 
     /// Some leases, mostly recent, sometimes of the wrong attempt; for the store and for the model.
-    private mutating func someLeases() -> (store: [Lease], model: [Lease]) {
+    mutating func someLeases() -> (store: [Lease], model: [Lease]) {
         var picked: (store: [Lease], model: [Lease]) = ([], [])
         for _ in 0..<number(0...10) where !leases.isEmpty {
             let recent = chance(85) ? max(0, leases.count - 30) : 0
@@ -215,7 +227,7 @@ private struct Comparison {
         return picked
     }
 
-    private mutating func settle() async {
+    mutating func settle() async {
         let (picked, at) = (someLeases(), now)
         var outcomes: [Outcome] = []
         for _ in picked.store {
@@ -237,7 +249,7 @@ private struct Comparison {
         }
     }
 
-    private mutating func renew() async {
+    mutating func renew() async {
         let (picked, durationMs, at) = (someLeases(), Int64(number(0...3000)), now)
         _ = await same("renew") {
             try await $0.renew(picked.store, durationMs: durationMs, at: at)
@@ -246,7 +258,7 @@ private struct Comparison {
         }
     }
 
-    private mutating func release() async {
+    mutating func release() async {
         let (picked, at) = (someLeases(), now)
         let error = OutcomeError(code: "overloaded", message: "m", statusCode: 503)
         let reason: ReleaseReason =
@@ -258,7 +270,7 @@ private struct Comparison {
         }
     }
 
-    private mutating func recover() async {
+    mutating func recover() async {
         let at = now
         _ = await same("recover") {
             try await $0.recover(at: at)
@@ -267,7 +279,7 @@ private struct Comparison {
         }
     }
 
-    private mutating func cancel(_ b: Int) async {
+    mutating func cancel(_ b: Int) async {
         let (batch, at) = (batches[b], now)
         _ = await same("cancel") { queue in
             try await queue.cancel(batch.store, at: at)
@@ -278,7 +290,7 @@ private struct Comparison {
         }
     }
 
-    private mutating func read(_ b: Int) async {
+    mutating func read(_ b: Int) async {
         let (batch, limit) = (batches[b], number(-1...30))
         let cursor = chance(70) ? ResultCursor(Int64(number(-1...40))) : nil
         for order in ResultOrder.allCases {
@@ -290,58 +302,31 @@ private struct Comparison {
         }
     }
 
-    private mutating func compareAll(records: Bool) async throws {
-        let anonymous = { (status: BatchStatus) in
-            var status = status
-            status.id = BatchID("")
-            return status
-        }
-        _ = await same("list") {
-            try await $0.list(limit: 99).map(anonymous)
+    mutating func pauseOrResume() async {
+        let at = now
+        // Mostly open, so that the walk gets somewhere.
+        let pauses = chance(30)
+        _ = await same("pause") {
+            pauses ? try await $0.pause(at: at) : try await $0.resume(at: at)
+            return true
         } _: {
-            try await $0.list(limit: 99).map(anonymous)
+            pauses ? await $0.pause(at: at) : await $0.resume(at: at)
+            return true
         }
-        if records {
-            for batch in batches {
-                for order in ResultOrder.allCases {
-                    _ = await same("all") {
-                        try await $0.all(batch.store, order).map(plain)
-                    } _: {
-                        try await $0.all(batch.model, order).map(plain)
-                    }
-                }
-            }
-        }
-        differences += try await store.problems(queue)
     }
 
-    /// Seals and works off everything: each request ends exactly once (I1).
-    mutating func drain() async throws {
-        for b in batches.indices where try await model.status(batches[b].model).state == .validating {
-            let (batch, total, at) = (batches[b], appended[b].count, now)
-            _ = await same("seal") { queue in
-                try await queue.seal(batch.store, total: total, at: at)
-                return true
-            } _: { model in
-                try await model.seal(batch.model, total: total, at: at)
-                return true
-            }
+    mutating func report() async {
+        let report = WorkerReport(
+            name: "w\(number(0...4))", host: "h", processID: number(1...9), models: ["m"], backend: "cpu",
+            phase: .running, startedAt: now, reportedAt: now, lifetimeMs: Int64(number(0...9000)))
+        let (at, forgets) = (now, chance(20))
+        _ = await same("heartbeat") {
+            forgets ? try await $0.forget(worker: report.name) : try await $0.heartbeat(report, at: at)
+            return true
+        } _: {
+            forgets ? await $0.forget(worker: report.name) : try await $0.heartbeat(report, at: at)
+            return true
         }
-        for _ in 0..<200 {
-            now = now + 10_000
-            await recover()
-            await lease()
-            await settle()
-            try await compareAll(records: false)
-            if try await queue.list(limit: 99).allSatisfy(\.state.isTerminal) { break }
-        }
-        for (b, batch) in batches.enumerated() {
-            let status = try await queue.status(batch.store)
-            #expect(status.state.isTerminal)
-            #expect(status.counts.settled == appended[b].count)
-            #expect(try await queue.all(batch.store).map(\.ordinal) == Array(0..<appended[b].count))
-        }
-        try await compareAll(records: true)
     }
 }
 
@@ -349,15 +334,4 @@ private func unnamed(_ request: LeasedRequest) -> LeasedRequest {
     var request = request
     request.lease.key.batch = BatchID("")
     return request
-}
-
-/// A record without the words that are the store's own.
-private func plain(_ record: ResultRecord) -> ResultRecord {
-    var record = record
-    if let error = record.outcome.error,
-        ["duplicate_custom_id", "attempts_exhausted", "cancelled", "expired"].contains(error.code)
-    {
-        record.outcome = .failure(OutcomeError(code: error.code, message: ""))
-    }
-    return record
 }

@@ -1,5 +1,6 @@
 import Foundation
 import JobQueue
+import RedisServer
 import Testing
 
 /// A kind of store that is held to the contract. A new store joins by one more entry in `all`.
@@ -7,10 +8,12 @@ struct Store: Sendable, CustomTestStringConvertible {
     var testDescription: String
     /// Runs a test on an empty queue, and cleans up behind it.
     var with: @Sendable (_ test: @Sendable (any JobQueue) async throws -> Void) async throws -> Void
+    /// Whether looking for problems takes long.
+    var isSlowToCheck = false
     /// What a store finds wrong with itself.
     var problems: @Sendable (any JobQueue) async throws -> [String]
 
-    static let all = [model, sqliteInMemory, sqliteFile]
+    static let all = [model, sqliteInMemory, sqliteFile, redis]
 
     /// The yardstick itself.
     static let model = Store(
@@ -38,6 +41,23 @@ struct Store: Sendable, CustomTestStringConvertible {
         },
         problems: sqliteProblems)
 
+    /// One server for all tests; each has a queue of its own there.
+    static let redis = Store(
+        testDescription: "Redis",
+        with: { test in
+            let server = try server.get()
+            var options = RedisOptions()
+            options.clock = .caller
+            let address = try RedisAddress(
+                endpoint: .unix(path: server.socket), queue: "test-\(UUID().uuidString)")
+            let queue = try await RedisQueue.open(address, options: options)
+            try await test(queue)
+            try await queue.close()
+        },
+        isSlowToCheck: true, problems: { try await ($0 as? RedisQueue)?.integrityProblems() ?? ["not a Redis queue"] })
+
+    private static let server = Result { try RedisServer() }
+
     private static let sqliteProblems: @Sendable (any JobQueue) async throws -> [String] = { queue in
         try await (queue as? SQLiteQueue)?.integrityProblems() ?? ["not an SQLite queue"]
     }
@@ -57,11 +77,13 @@ extension Timestamp: ExpressibleByIntegerLiteral {
 
 extension AppendedRequest {
     /// A completion request whose body names `text`.
-    static func request(_ customID: String, line: Int = 0, text: String = "x") -> AppendedRequest {
+    static func request(
+        _ customID: String, line: Int = 0, text: String = "x", model: String = "", cost: Int = 1
+    ) -> AppendedRequest {
         .accepted(
             Request(
                 customID: customID, endpoint: .completions, body: Array("{\"prompt\":\"\(text)\"}".utf8),
-                line: line))
+                line: line, model: model, cost: cost))
     }
 
     static func refusal(_ customID: String?, line: Int, code: String = "invalid_json") -> AppendedRequest {

@@ -25,7 +25,11 @@ import Testing
     }
 
     private func accepted(_ id: String, _ endpoint: Endpoint, _ body: String, line: Int) -> AppendedRequest {
-        .accepted(Request(customID: id, endpoint: endpoint, body: Array(body.utf8), line: line))
+        // The estimate is tested where it is made.
+        let object = (try? JSON(parsing: body).object) ?? JSONObject()
+        let request = Request(customID: id, endpoint: endpoint, body: object, line: line)
+        #expect(String(decoding: request.body, as: UTF8.self) == body)
+        return .accepted(request)
     }
 
     @Test func readsOpenAILines() throws {

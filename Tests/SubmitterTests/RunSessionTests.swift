@@ -303,4 +303,20 @@ private struct CutOffQueue: JobQueue {
     func results(_ batch: BatchID, after cursor: ResultCursor?, limit: Int, order: ResultOrder)
         async throws(JobQueueError) -> [ResultRecord]
     { try await queue.results(batch, after: cursor, limit: limit, order: order) }
+    func deadLetters(_ batch: BatchID, after ordinal: Int?, limit: Int)
+        async throws(JobQueueError) -> [DeadLetter]
+    { try await queue.deadLetters(batch, after: ordinal, limit: limit) }
+    func pause(at now: Timestamp) async throws(JobQueueError) { try await queue.pause(at: now) }
+    func resume(at now: Timestamp) async throws(JobQueueError) { try await queue.resume(at: now) }
+    func overview(at now: Timestamp) async throws(JobQueueError) -> QueueOverview {
+        try await queue.overview(at: now)
+    }
+    func usage(_ query: UsageQuery) async throws(JobQueueError) -> [UsageRecord] { try await queue.usage(query) }
+    func heartbeat(_ report: WorkerReport, at now: Timestamp) async throws(JobQueueError) {
+        try await queue.heartbeat(report, at: now)
+    }
+    func workers(at now: Timestamp) async throws(JobQueueError) -> [WorkerReport] {
+        try await queue.workers(at: now)
+    }
+    func forget(worker: String) async throws(JobQueueError) { try await queue.forget(worker: worker) }
 }

@@ -9,10 +9,7 @@ extension QueueTransaction {
         case .completed, .expired:
             throw JobQueueError.wrongState(id, batch.status.state, "nothing is left to cancel")
         case .validating, .inProgress, .cancelling:
-            let error = OutcomeError(
-                code: "cancelled", message: "the batch was cancelled before this request was answered",
-                statusCode: 499)
-            _ = try endAll(&batch, as: .cancelled, batchState: .cancelled, error, at: now)
+            _ = try endAll(&batch, as: .cancelled, batchState: .cancelled, .cancelled, at: now)
         }
     }
 

@@ -46,6 +46,13 @@ struct IntegrityCheck {
                 WHERE coalesce(r.n, 0) <> b.total OR coalesce(r.last + 1, 0) <> b.total
                 """),
         Rule(
+            what: "requests must be of a batch that is there",
+            query: """
+                SELECT 'requests of batch number ' || r.batch
+                FROM (SELECT DISTINCT key >> 32 AS batch FROM request) AS r
+                WHERE NOT EXISTS (SELECT 1 FROM batch AS b WHERE b.seq = r.batch)
+                """),
+        Rule(
             what: "I4: queued and leased must count the pending requests",
             query: """
                 SELECT b.id FROM batch AS b
@@ -69,6 +76,57 @@ struct IntegrityCheck {
                   <> (coalesce(o.completed, 0), coalesce(o.failed, 0), coalesce(o.cancelled, 0),
                     coalesce(o.expired, 0), coalesce(o.prompt, 0), coalesce(o.completion, 0),
                     coalesce(o.cached, 0))
+                """),
+        Rule(
+            what: "a batch's backlog must count its queued requests and their tokens by model",
+            query: """
+                WITH counted AS (SELECT key >> 32 AS batch, model, count(*) AS queued, sum(cost) AS tokens
+                  FROM pending WHERE state = 'queued' GROUP BY 1, 2)
+                SELECT b.id FROM batch AS b WHERE EXISTS (
+                    SELECT batch, model, queued, tokens FROM backlog WHERE batch = b.seq AND queued > 0
+                    EXCEPT SELECT * FROM counted WHERE batch = b.seq)
+                  OR EXISTS (SELECT * FROM counted WHERE batch = b.seq
+                    EXCEPT SELECT batch, model, queued, tokens FROM backlog WHERE batch = b.seq)
+                  OR EXISTS (SELECT 1 FROM backlog WHERE batch = b.seq AND queued = 0 AND tokens <> 0)
+                """),
+        Rule(
+            what: "a pending request's model and cost must be its request's",
+            query: """
+                SELECT 'request ' || (r.key & 4294967295) || ' of batch ' || r.batch
+                FROM pending AS p JOIN request AS r ON r.key = p.key
+                WHERE r.model IS NOT p.model OR r.cost IS NOT p.cost
+                """),
+        Rule(
+            what: "a tenant with leasable requests must have a share",
+            query: """
+                SELECT DISTINCT b.tenant FROM batch AS b WHERE b.state = 'in_progress' AND b.queued > 0
+                  AND NOT EXISTS (SELECT 1 FROM share AS s WHERE s.priority = b.priority AND s.tenant = b.tenant)
+                """),
+        Rule(
+            what: "I4: the usage ledger must have the sums over outcomes",
+            query: """
+                WITH outcomes AS (
+                  SELECT CASE WHEN o.settled_at >= 0 THEN o.settled_at / 86400000
+                      ELSE (o.settled_at - 86399999) / 86400000 END AS day,
+                    b.tenant, coalesce(r.model, (SELECT id FROM model WHERE name = x'')) AS model, o.backend,
+                    sum(o.state = 'completed') AS completed, sum(o.state <> 'completed') AS unsuccessful,
+                    sum(o.prompt_tokens) AS prompt, sum(o.completion_tokens) AS completion,
+                    sum(o.cached_tokens) AS cached
+                  FROM outcome AS o JOIN request AS r ON r.key = o.key JOIN batch AS b ON b.seq = o.batch
+                  GROUP BY 1, 2, 3, 4),
+                sums AS (
+                  SELECT coalesce(u.day, o.day) AS day, coalesce(u.tenant, o.tenant) AS tenant,
+                    (u.completed, u.unsuccessful, u.prompt_tokens, u.completion_tokens, u.cached_tokens)
+                      IS (o.completed, o.unsuccessful, o.prompt, o.completion, o.cached) AS same,
+                    u.completed >= coalesce(o.completed, 0) AND u.unsuccessful >= coalesce(o.unsuccessful, 0)
+                      AND u.prompt_tokens >= coalesce(o.prompt, 0)
+                      AND u.completion_tokens >= coalesce(o.completion, 0)
+                      AND u.cached_tokens >= coalesce(o.cached, 0) AS covers
+                  FROM usage AS u FULL JOIN outcomes AS o ON o.day = u.day AND o.tenant = u.tenant
+                    AND o.model = u.model AND o.backend = u.backend)
+                SELECT 'tenant ' || tenant || ', day ' || day FROM sums
+                WHERE NOT coalesce(CASE WHEN (SELECT value FROM flag WHERE name = 'forgotten') = 0 THEN same
+                  ELSE covers END, 0)
                 """),
         Rule(
             what: "completion numbers must go from 1 to the number of outcomes",

@@ -13,7 +13,7 @@ package enum QueueSchema {
     /// "MilQ" in ASCII, in the file's header.
     package static let applicationID: Int64 = 0x4D69_6C51
     /// Grows with each change of the tables; a program refuses files of a later version.
-    package static let version: Int64 = 1
+    package static let version: Int64 = 2
     /// Requests that one batch can hold: ordinals have 32 bits of a key.
     package static let maxOrdinals = 1 << 32
     /// Bytes of one body; SQLite itself ends at a billion.
@@ -30,12 +30,15 @@ package enum QueueSchema {
           seed INTEGER NOT NULL,                  -- bit pattern of an unsigned number
           max_attempts INTEGER NOT NULL CHECK (max_attempts >= 1),
           metadata TEXT NOT NULL,                 -- JSON object of strings
+          retention_ms INTEGER CHECK (retention_ms > 0),
           state TEXT NOT NULL CHECK (state IN
             ('validating', 'in_progress', 'cancelling', 'completed', 'cancelled', 'expired')),
           created_at INTEGER NOT NULL,            -- times are milliseconds since 1970-01-01 UTC
           accepted_at INTEGER,                    -- when it was sealed
           deadline INTEGER,                       -- accepted_at + window_ms
           ended_at INTEGER,
+          forget_at INTEGER,                      -- ended_at + retention_ms
+          paused_for TEXT,                        -- why nothing of it is leased; null: it is
           -- Requests by state, and usage summed over outcomes: kept by the transaction that changes the rows.
           total INTEGER NOT NULL CHECK (total BETWEEN 0 AND 4294967296),
           queued INTEGER NOT NULL CHECK (queued >= 0),
@@ -51,26 +54,34 @@ package enum QueueSchema {
           CHECK (total = queued + leased + completed + failed + cancelled + expired),
           CHECK ((state IN ('completed', 'cancelled', 'expired')) = (ended_at IS NOT NULL)),
           CHECK (ended_at IS NULL OR queued + leased = 0),
+          CHECK (ended_at IS NULL OR paused_for IS NULL),
           CHECK (state <> 'in_progress' OR queued + leased > 0),
           CHECK (state <> 'completed' OR cancelled + expired = 0),
           CHECK (state = 'cancelled' OR cancelled = 0),
           CHECK (state = 'expired' OR expired = 0),
           CHECK (state <> 'validating' OR (accepted_at IS NULL AND leased + completed = 0)),
           CHECK (state IN ('validating', 'cancelled') OR accepted_at IS NOT NULL),
-          CHECK ((deadline IS NULL) = (window_ms IS NULL OR accepted_at IS NULL))
+          CHECK ((deadline IS NULL) = (window_ms IS NULL OR accepted_at IS NULL)),
+          CHECK ((forget_at IS NULL) = (retention_ms IS NULL OR ended_at IS NULL))
         ) STRICT;
+
+        -- Names of models, once each; '' is the first that a request without one brings.
+        CREATE TABLE model (id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE) STRICT;
 
         -- What a client sent; never changes.
         CREATE TABLE request (
           key INTEGER PRIMARY KEY,                -- batch.seq << 32 | ordinal
-          batch INTEGER NOT NULL REFERENCES batch (seq),
+          batch INTEGER NOT NULL,                 -- no foreign key: forgetting a batch would search for its requests
           custom_id BLOB NOT NULL,                -- UTF-8: ids are compared by bytes
           owns_id INTEGER NOT NULL CHECK (owns_id IN (0, 1)), -- 0: another's, or made up for a refused one
           line INTEGER NOT NULL CHECK (line >= 0),
           endpoint TEXT,                          -- null, as the body: refused when it was read
           body BLOB,                              -- JSON of the route
+          model INTEGER REFERENCES model (id),
+          cost INTEGER CHECK (cost >= 1),         -- tokens, estimated
           CHECK (key >> 32 = batch),
-          CHECK ((endpoint IS NULL) = (body IS NULL))
+          CHECK ((endpoint IS NULL) = (body IS NULL)),
+          CHECK ((endpoint IS NULL) = (model IS NULL) AND (endpoint IS NULL) = (cost IS NULL))
         ) STRICT;
         CREATE UNIQUE INDEX request_custom_id ON request (batch, custom_id) WHERE owns_id = 1;
         CREATE TRIGGER request_never_changes BEFORE UPDATE ON request
@@ -79,9 +90,12 @@ package enum QueueSchema {
         -- Requests that have not ended.
         CREATE TABLE pending (
           key INTEGER PRIMARY KEY REFERENCES request (key),
+          model INTEGER NOT NULL,                 -- as in request
+          cost INTEGER NOT NULL,
           state TEXT NOT NULL CHECK (state IN ('queued', 'leased')),
           attempt INTEGER NOT NULL CHECK (attempt >= 0), -- leases so far; the fence
           failures INTEGER NOT NULL CHECK (failures BETWEEN 0 AND attempt), -- attempts that count against it
+          crashes INTEGER NOT NULL CHECK (crashes BETWEEN 0 AND failures), -- of these: leases that expired
           not_before INTEGER,                     -- queued: waits for this time; null: may be leased
           lease_expires INTEGER,
           worker TEXT,
@@ -93,7 +107,7 @@ package enum QueueSchema {
           CHECK ((last_error IS NULL) = (failures = 0))
         ) STRICT;
         -- One of these holds each row, so that leasing and recovering cost what they move.
-        CREATE INDEX pending_ready ON pending (key) WHERE state = 'queued' AND not_before IS NULL;
+        CREATE INDEX pending_ready ON pending (model, key) WHERE state = 'queued' AND not_before IS NULL;
         CREATE INDEX pending_waiting ON pending (not_before) WHERE not_before IS NOT NULL;
         CREATE INDEX pending_leased ON pending (lease_expires) WHERE lease_expires IS NOT NULL;
         CREATE TRIGGER pending_has_no_outcome BEFORE INSERT ON pending
@@ -117,22 +131,74 @@ package enum QueueSchema {
           decode_ms INTEGER NOT NULL,
           status_code INTEGER NOT NULL,           -- HTTP
           error TEXT,                             -- JSON: code, message, param
+          dead INTEGER NOT NULL CHECK (dead IN (0, 1)), -- 1: its attempts were used up
           body BLOB,                              -- JSON of the response
           CHECK (key >> 32 = batch),
           CHECK ((state = 'completed') = (body IS NOT NULL)),
           CHECK ((state = 'completed') = (error IS NULL)),
+          CHECK (dead = 0 OR state = 'failed'),
           CHECK (state <> 'completed' OR attempt >= 1)
         ) STRICT;
         CREATE UNIQUE INDEX outcome_completion ON outcome (batch, completion);
+        CREATE INDEX outcome_dead ON outcome (key) WHERE dead = 1;
         CREATE TRIGGER outcome_never_changes BEFORE UPDATE ON outcome
           BEGIN SELECT RAISE (ABORT, 'an outcome never changes'); END;
         CREATE TRIGGER outcome_ends_request AFTER INSERT ON outcome
           BEGIN DELETE FROM pending WHERE key = NEW.key; END;
 
-        CREATE INDEX batch_leasable ON batch (priority DESC, seq) WHERE state = 'in_progress' AND queued > 0;
+        CREATE INDEX batch_leasable ON batch (priority, tenant, seq) WHERE state = 'in_progress' AND queued > 0;
+        CREATE INDEX batch_tenant ON batch (tenant, seq);
+        CREATE INDEX batch_forget ON batch (forget_at) WHERE forget_at IS NOT NULL;
+        CREATE INDEX batch_open ON batch (seq) WHERE ended_at IS NULL;
         CREATE INDEX batch_deadline ON batch (deadline) WHERE state = 'in_progress' AND deadline IS NOT NULL;
         CREATE TRIGGER batch_stays_ended BEFORE UPDATE ON batch WHEN OLD.ended_at IS NOT NULL
           BEGIN SELECT RAISE (ABORT, 'a batch that ended never changes'); END;
+
+        -- Queued requests of a batch by model.
+        CREATE TABLE backlog (
+          batch INTEGER NOT NULL REFERENCES batch (seq),
+          model INTEGER NOT NULL REFERENCES model (id),
+          queued INTEGER NOT NULL CHECK (queued >= 0),
+          tokens INTEGER NOT NULL CHECK (tokens >= queued), -- sum of their costs
+          PRIMARY KEY (batch, model)
+        ) STRICT, WITHOUT ROWID;
+
+        -- Tokens leased for tenants since a priority's backlog began: who has fewest is next.
+        CREATE TABLE share (
+          priority INTEGER NOT NULL,
+          tenant TEXT NOT NULL,
+          served INTEGER NOT NULL CHECK (served >= 0),
+          PRIMARY KEY (priority, tenant)
+        ) STRICT, WITHOUT ROWID;
+
+        -- Sums over outcomes, also of batches that have been forgotten.
+        CREATE TABLE usage (
+          day INTEGER NOT NULL,                   -- of UTC, since 1970-01-01
+          tenant TEXT NOT NULL,
+          model INTEGER NOT NULL REFERENCES model (id),
+          backend TEXT NOT NULL,
+          completed INTEGER NOT NULL CHECK (completed >= 0),
+          unsuccessful INTEGER NOT NULL CHECK (unsuccessful >= 0),
+          prompt_tokens INTEGER NOT NULL CHECK (prompt_tokens >= 0),
+          completion_tokens INTEGER NOT NULL CHECK (completion_tokens >= 0),
+          cached_tokens INTEGER NOT NULL CHECK (cached_tokens BETWEEN 0 AND prompt_tokens),
+          PRIMARY KEY (day, tenant, model, backend)
+        ) STRICT, WITHOUT ROWID;
+
+        -- Last reports of workers.
+        CREATE TABLE worker (name TEXT PRIMARY KEY, forget_at INTEGER NOT NULL, report TEXT NOT NULL) STRICT;
+        CREATE INDEX worker_forget ON worker (forget_at);
+
+        -- Values that several processes change together; see RecordStore.
+        CREATE TABLE record (
+          name BLOB PRIMARY KEY,                  -- UTF-8
+          version INTEGER NOT NULL,
+          value BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        -- 'paused': 1 while it is; 'forgotten': batches that are not there any more; 'records': newest version.
+        CREATE TABLE flag (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+        INSERT INTO flag VALUES ('paused', 0), ('forgotten', 0), ('records', 0);
         """
 
     /// Creates the tables in an empty file, or refuses a file that is not a queue of this version.

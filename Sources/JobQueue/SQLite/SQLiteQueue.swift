@@ -12,7 +12,7 @@ package final class SQLiteQueue: JobQueue {
     /// Where the file is; `:memory:` for one without.
     package let path: String
 
-    private let commits: GroupCommit
+    let commits: GroupCommit
     private let options: SQLiteOptions
     /// Held until the queue is closed, or gone.
     private let lock: LockSlot
@@ -147,8 +147,7 @@ extension SQLiteQueue {
 
     package func lease(_ claim: LeaseClaim, at now: Timestamp)
         async throws(JobQueueError) -> [LeasedRequest]
-    { try await commits.write { try $0.lease(
-            max: claim.maxRequests, worker: claim.worker, durationMs: claim.durationMs, at: now) } }
+    { try await commits.write { try $0.lease(claim, at: now) } }
 
     package func renew(_ leases: [Lease], durationMs: Int64, at now: Timestamp)
         async throws(JobQueueError) -> [FencedResult]
@@ -175,19 +174,58 @@ extension SQLiteQueue {
     }
 
     package func list(tenant: String?, limit: Int) async throws(JobQueueError) -> [BatchStatus] {
-        try await commits.read { try $0.batches(limit: max(0, limit)).map(\.status) }
+        try await commits.read { try $0.batches(tenant: tenant, limit: max(0, limit)).map(\.status) }
     }
 
     package func results(_ batch: BatchID, after cursor: ResultCursor?, limit: Int, order: ResultOrder)
         async throws(JobQueueError) -> [ResultRecord]
     { try await commits.read { try $0.results(batch, after: cursor, limit: max(0, limit), order: order) } }
 
+    package func deadLetters(_ batch: BatchID, after ordinal: Int?, limit: Int)
+        async throws(JobQueueError) -> [DeadLetter]
+    { try await commits.read { try $0.deadLetters(batch, after: ordinal, limit: max(0, limit)) } }
+
+    package func pause(_ batch: BatchID, reason: String, at now: Timestamp) async throws(JobQueueError) {
+        try await commits.write { try $0.pause(batch, reason: reason) }
+    }
+
+    package func resume(_ batch: BatchID, at now: Timestamp) async throws(JobQueueError) {
+        try await commits.write { try $0.resume(batch) }
+    }
+
+    package func pause(at now: Timestamp) async throws(JobQueueError) {
+        try await commits.write { try $0.setPaused(true) }
+    }
+
+    package func resume(at now: Timestamp) async throws(JobQueueError) {
+        try await commits.write { try $0.setPaused(false) }
+    }
+
+    package func overview(at now: Timestamp) async throws(JobQueueError) -> QueueOverview {
+        try await commits.read { try $0.overview(at: now) }
+    }
+
+    package func usage(_ query: UsageQuery) async throws(JobQueueError) -> [UsageRecord] {
+        try await commits.read { try $0.usage(query) }
+    }
+
+    package func heartbeat(_ report: WorkerReport, at now: Timestamp) async throws(JobQueueError) {
+        try await commits.write { try $0.heartbeat(report, at: now) }
+    }
+
+    package func workers(at now: Timestamp) async throws(JobQueueError) -> [WorkerReport] {
+        try await commits.read { try $0.workers(at: now) }
+    }
+
+    package func forget(worker: String) async throws(JobQueueError) {
+        try await commits.write { try $0.forget(worker: worker) }
+    }
+
     /// Recomputes everything the store keeps twice, and looks for rows that break an invariant. Takes as long
     /// as reading the whole file. Returns what is wrong, each as a sentence; empty when nothing is.
     package func integrityProblems() async throws(JobQueueError) -> [String] {
         try await commits.read { try IntegrityCheck(transaction: $0).problems() }
     }
-
 }
 
 /// For tests of the schema and of what calls cost.

@@ -1,11 +1,23 @@
 import GRDB
-import JSON
 
 /// A batch's row, in memory for one transaction: calls change its counts here and write it back once.
 struct StoredBatch {
     let seq: Int64
     var status: BatchStatus
     var deadline: Timestamp?
+    /// Whether workers could lease of it when it was last written.
+    var wasLeasable: Bool
+    /// What this call changed of its queued requests by model's number, not yet written.
+    var backlog: [Int64: Backlog] = [:]
+    /// Sums over outcomes that this call wrote, not yet in the ledger.
+    var ledger: [LedgerKey: LedgerSums] = [:]
+
+    struct Backlog {
+        var queued = 0
+        var tokens = 0
+    }
+
+    var isLeasable: Bool { status.state == .inProgress && status.counts.queued > 0 }
 
     /// Keys of its requests, whether they exist or not.
     var keys: ClosedRange<Int64> { (seq << 32)...(seq << 32 | 0xFFFF_FFFF) }
@@ -23,6 +35,14 @@ struct StoredBatch {
     mutating func end(_ state: BatchState, at now: Timestamp) {
         status.state = state
         status.endedAt = now
+        status.pausedFor = nil
+    }
+
+    /// Counts requests into the queued ones (or out, where negative).
+    mutating func queue(_ count: Int, model: Int64, cost: Int) {
+        status.counts.queued += count
+        backlog[model, default: Backlog()].queued += count
+        backlog[model, default: Backlog()].tokens += count * cost
     }
 }
 
@@ -30,7 +50,7 @@ extension QueueTransaction {
     private static let batchColumns = """
         seq, id, tenant, priority, window_ms, idempotency_key, seed, max_attempts, metadata, state, \
         created_at, accepted_at, deadline, ended_at, total, queued, leased, completed, failed, cancelled, expired, \
-        prompt_tokens, completion_tokens, cached_tokens
+        prompt_tokens, completion_tokens, cached_tokens, retention_ms, paused_for
         """
 
     /// - Throws: `unknownBatch`.
@@ -44,6 +64,12 @@ extension QueueTransaction {
         throw JobQueueError.unknownBatch(id)
     }
 
+    /// Nil: no such batch.
+    func batchNumber(_ id: BatchID) throws -> Int64? {
+        if id.value.utf8.contains(0) { return nil }
+        return try first("SELECT seq FROM batch WHERE id = ?", [id.value]) { try $0.int64(0) }
+    }
+
     func batch(seq: Int64) throws -> StoredBatch {
         guard let found = try first("SELECT \(Self.batchColumns) FROM batch WHERE seq = ?", [seq], stored)
         else {
@@ -53,8 +79,17 @@ extension QueueTransaction {
     }
 
     /// Newest first.
-    func batches(limit: Int) throws -> [StoredBatch] {
-        try rows("SELECT \(Self.batchColumns) FROM batch ORDER BY seq DESC LIMIT ?", [limit], stored)
+    func batches(tenant: String?, limit: Int) throws -> [StoredBatch] {
+        guard let tenant else {
+            return try rows("SELECT \(Self.batchColumns) FROM batch ORDER BY seq DESC LIMIT ?", [limit], stored)
+        }
+        // SQLite's text ends at a zero byte: such a name would find another tenant's.
+        if tenant.utf8.contains(0) { return [] }
+        return try rows(
+            """
+            SELECT \(Self.batchColumns) FROM batch INDEXED BY batch_tenant
+            WHERE tenant = ? ORDER BY seq DESC LIMIT ?
+            """, [tenant, limit], stored)
     }
 
     private func stored(_ row: StoredRow) throws -> StoredBatch {
@@ -64,7 +99,8 @@ extension QueueTransaction {
         let specification = BatchSpecification(
             tenant: try row.text(2), priority: try row.int(3), completionWindowMs: try row.optionalInt64(4),
             idempotencyKey: try row.optionalText(5), seed: UInt64(bitPattern: try row.int64(6)),
-            maxAttempts: try row.int(7), metadata: try metadata(try row.text(8)))
+            maxAttempts: try row.int(7), metadata: try metadata(try row.text(8)),
+            retentionMs: try row.optionalInt64(24))
         let counts = BatchCounts(
             total: try row.int(14), queued: try row.int(15), leased: try row.int(16),
             completed: try row.int(17),
@@ -90,63 +126,60 @@ extension QueueTransaction {
             status: BatchStatus(
                 id: BatchID(try row.text(1)), specification: specification, state: state, counts: counts,
                 usage: usage, createdAt: try row.time(10), acceptedAt: try row.optionalTime(11),
-                endedAt: try row.optionalTime(13)),
-            deadline: try row.optionalTime(12))
+                endedAt: try row.optionalTime(13), pausedFor: try row.optionalText(25)),
+            deadline: try row.optionalTime(12), wasLeasable: state == .inProgress && counts.queued > 0)
     }
 
     private func metadata(_ text: String) throws -> [String: String] {
-        // Most often, and read with every lease.
-        if text == "{}" { return [:] }
-        guard let members = try? JSON(parsing: text).object?.members else {
-            throw damaged("a batch's metadata")
-        }
-        var metadata: [String: String] = [:]
-        for member in members {
-            guard let value = member.value.string else { throw damaged("a batch's metadata") }
-            metadata[member.name] = value
-        }
+        guard let metadata = BatchSpecification.metadata(text) else { throw damaged("a batch's metadata") }
         return metadata
     }
 
     /// Stores a batch as `open` made it; its number comes from the file.
     func insert(_ id: BatchID, _ specification: BatchSpecification, at now: Timestamp) throws {
-        let members = specification.metadata
-            .sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
-            .map { (name: $0.key, value: JSON.string($0.value)) }
         try run(
             """
             INSERT INTO batch (id, tenant, priority, window_ms, idempotency_key, seed, max_attempts, metadata,
-              state, created_at, total, queued, leased, completed, failed, cancelled, expired,
+              retention_ms, state, created_at, total, queued, leased, completed, failed, cancelled, expired,
               prompt_tokens, completion_tokens, cached_tokens)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'validating', ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating', ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
             """,
             [
                 try text(id.value, named: "the batch's id"), try text(specification.tenant, named: "tenant"),
                 specification.priority, specification.completionWindowMs,
                 try specification.idempotencyKey.map { try text($0, named: "the idempotency key") },
                 Int64(bitPattern: specification.seed), specification.maxAttempts,
-                JSON.object(JSONObject(members)).text, now.milliseconds,
+                specification.storedMetadata, specification.retentionMs, now.milliseconds,
             ])
     }
 
-    /// Writes what may change of a batch.
-    func save(_ batch: StoredBatch) throws {
+    /// Writes what may change of a batch, and what of it is counted elsewhere.
+    func save(_ batch: inout StoredBatch) throws {
         let status = batch.status
         let counts = status.counts
+        if batch.isLeasable && !batch.wasLeasable {
+            try join(tenant: status.specification.tenant, priority: status.specification.priority)
+        }
+        batch.wasLeasable = batch.isLeasable
+        let forgetAt = status.endedAt.flatMap { end in status.specification.retentionMs.map { end + $0 } }
         try run(
             """
-            UPDATE batch SET state = ?, accepted_at = ?, deadline = ?, ended_at = ?, total = ?, queued = ?,
-              leased = ?, completed = ?, failed = ?, cancelled = ?, expired = ?, prompt_tokens = ?,
+            UPDATE batch SET state = ?, accepted_at = ?, deadline = ?, ended_at = ?, forget_at = ?, total = ?,
+              queued = ?, leased = ?, completed = ?, failed = ?, cancelled = ?, expired = ?, prompt_tokens = ?,
               completion_tokens = ?,
-              cached_tokens = ?
+              cached_tokens = ?, paused_for = ?
             WHERE seq = ?
             """,
             [
                 status.state.rawValue, status.acceptedAt?.milliseconds, batch.deadline?.milliseconds,
-                status.endedAt?.milliseconds, counts.total, counts.queued, counts.leased, counts.completed,
+                status.endedAt?.milliseconds, forgetAt?.milliseconds, counts.total, counts.queued,
+                counts.leased, counts.completed,
                 counts.failed, counts.cancelled, counts.expired, status.usage.promptTokens,
-                status.usage.completionTokens, status.usage.cachedTokens, batch.seq,
+                status.usage.completionTokens, status.usage.cachedTokens, status.pausedFor,
+                batch.seq,
             ])
+        try saveBacklog(&batch)
+        try saveLedger(&batch)
     }
 }
 
@@ -181,11 +214,19 @@ struct TouchedBatches {
 
     private var changed: Set<Int64> = []
 
-    func save(_ transaction: QueueTransaction, at now: Timestamp) throws {
+    mutating func batch(_ seq: Int64, _ transaction: QueueTransaction) throws -> StoredBatch {
+        if let known = bySeq[seq] { return known }
+        let batch = try transaction.batch(seq: seq)
+        bySeq[seq] = batch
+        return batch
+    }
+
+    mutating func save(_ transaction: QueueTransaction, at now: Timestamp) throws {
         for seq in changed {
             guard var batch = bySeq[seq] else { continue }
             batch.endIfDone(at: now)
-            try transaction.save(batch)
+            try transaction.save(&batch)
+            bySeq[seq] = batch
         }
     }
 }

@@ -21,35 +21,17 @@ extension OutcomeError {
 }
 
 extension QueueTransaction {
-    /// Tokens of one request above this are refused: no model makes them, and sums stay far from overflowing.
-    private static let maxTokens = 1 << 40
-
     /// - Throws: `invalidArgument` for what the tables could not hold.
     func check(_ outcome: Outcome, of what: String) throws(JobQueueError) {
-        let usage = outcome.usage
-        guard (0...Self.maxTokens).contains(usage.promptTokens),
-            (0...Self.maxTokens).contains(usage.completionTokens),
-            (0...usage.promptTokens).contains(usage.cachedTokens)
-        else {
-            throw .invalidArgument(
-                "\(what): usage must be 0 to \(Self.maxTokens) tokens, the cached ones part of the prompt's; "
-                    + "got \(usage.promptTokens) prompt, \(usage.completionTokens) completion, "
-                    + "\(usage.cachedTokens) cached"
-            )
-        }
-        if case .response(_, let body) = outcome.result, body.count > QueueSchema.maxBodyBytes {
-            throw .invalidArgument(
-                "\(what): the response has \(body.count) bytes; at most \(QueueSchema.maxBodyBytes) are stored"
-            )
-        }
+        try outcome.check(what, maxBodyBytes: QueueSchema.maxBodyBytes)
         _ = try text(outcome.backend, named: "\(what): backend")
     }
 
     /// Ends a request. The tables' own trigger removes it from `pending`; the caller has taken it out of the
     /// counts of queued or leased ones, and saves the batch.
     func end(
-        _ key: Int64, as state: RequestState, attempt: Int, _ outcome: Outcome, at now: Timestamp,
-        in batch: inout StoredBatch
+        _ key: Int64, _ model: Int64, as state: RequestState, attempt: Int, _ outcome: Outcome,
+        at now: Timestamp, in batch: inout StoredBatch
     ) throws {
         var body: Data?
         var error: String?
@@ -61,16 +43,17 @@ extension QueueTransaction {
         try run(
             """
             INSERT INTO outcome (key, batch, completion, state, attempt, settled_at, prompt_tokens,
-              completion_tokens, cached_tokens, backend, queued_ms, prefill_ms, decode_ms, status_code, error, body)
+              completion_tokens, cached_tokens, backend, queued_ms, prefill_ms, decode_ms, status_code, error, body,
+              dead)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-              CASE WHEN ?15 IS NULL THEN coalesce(?16, x'') END)
+              CASE WHEN ?15 IS NULL THEN coalesce(?16, x'') END, ?17)
             """,
             [
                 key, batch.seq, batch.nextCompletion, state.rawValue, attempt, now.milliseconds,
                 outcome.usage.promptTokens, outcome.usage.completionTokens, outcome.usage.cachedTokens,
                 outcome.backend,
                 outcome.timings.queuedMs, outcome.timings.prefillMs, outcome.timings.decodeMs, statusCode,
-                error, body,
+                error, body, outcome.error?.code == OutcomeError.attemptsExhausted,
             ])
         switch state {
         case .completed: batch.status.counts.completed += 1
@@ -80,6 +63,8 @@ extension QueueTransaction {
         case .queued, .leased: preconditionFailure("an outcome's state is terminal")
         }
         batch.status.usage += outcome.usage
+        let entry = LedgerKey(day: Day(of: now), model: model, backend: outcome.backend)
+        batch.ledger[entry, default: LedgerSums()].add(state, outcome.usage)
     }
 
     /// Ends every unfinished request of a batch with the same error, and the batch with it. Returns how many.
@@ -88,12 +73,22 @@ extension QueueTransaction {
         at now: Timestamp
     ) throws -> Int {
         let count = batch.unfinished
+        try scan(
+            "SELECT model, count(*) FROM pending WHERE key BETWEEN ? AND ? GROUP BY model",
+            [batch.keys.lowerBound, batch.keys.upperBound]
+        ) { row in
+            let entry = LedgerKey(day: Day(of: now), model: try row.int64(0), backend: "")
+            batch.ledger[entry, default: LedgerSums()].unsuccessful += try row.int(1)
+            return true
+        }
+        try run("DELETE FROM backlog WHERE batch = ?", [batch.seq])
         try run(
             """
             INSERT INTO outcome (key, batch, completion, state, attempt, settled_at, prompt_tokens,
-              completion_tokens, cached_tokens, backend, queued_ms, prefill_ms, decode_ms, status_code, error, body)
+              completion_tokens, cached_tokens, backend, queued_ms, prefill_ms, decode_ms, status_code, error, body,
+              dead)
             SELECT key, ?1, ?2 + row_number() OVER (ORDER BY key), ?3, attempt, ?4, 0, 0, 0, '', 0, 0, 0,
-              ?5, ?6, NULL
+              ?5, ?6, NULL, 0
             FROM pending WHERE key BETWEEN ?7 AND ?8
             """,
             [
@@ -111,7 +106,7 @@ extension QueueTransaction {
         default: batch.status.counts.expired += count
         }
         batch.end(batchState, at: now)
-        try save(batch)
+        try save(&batch)
         return count
     }
 

@@ -4,13 +4,7 @@ import GRDB
 /// Opening, appending to and sealing batches.
 extension QueueTransaction {
     func open(_ specification: BatchSpecification, as id: BatchID, at now: Timestamp) throws -> BatchID {
-        guard specification.maxAttempts >= 1 else {
-            throw JobQueueError.invalidArgument(
-                "maxAttempts must be at least 1, got \(specification.maxAttempts)")
-        }
-        if let window = specification.completionWindowMs, window < 1 {
-            throw JobQueueError.invalidArgument("the completion window must be at least 1 ms, got \(window)")
-        }
+        try specification.check()
         if let key = specification.idempotencyKey {
             let known = try first(
                 "SELECT id FROM batch WHERE tenant = ? AND idempotency_key = ?",
@@ -43,7 +37,7 @@ extension QueueTransaction {
             throw JobQueueError.conflict(id, "a batch holds at most \(QueueSchema.maxOrdinals) requests")
         }
         for request in new { try appendOne(request, to: &batch, at: now) }
-        try save(batch)
+        try save(&batch)
     }
 
     private func appendOne(_ request: AppendedRequest, to batch: inout StoredBatch, at now: Timestamp) throws
@@ -53,14 +47,18 @@ extension QueueTransaction {
         switch request {
         case .accepted(let request):
             try check(request)
-            if try insert(key, request, owning: true, in: batch) {
-                batch.status.counts.queued += 1
+            let model = try modelNumber(request.model)
+            if try insert(key, request, model: model, owning: true, in: batch) {
+                batch.queue(1, model: model, cost: request.cost)
                 try run(
-                    "INSERT INTO pending (key, state, attempt, failures) VALUES (?, 'queued', 0, 0)", [key])
+                    """
+                    INSERT INTO pending (key, model, cost, state, attempt, failures, crashes)
+                    VALUES (?, ?, ?, 'queued', 0, 0, 0)
+                    """, [key, model, request.cost])
             } else {
                 let error = try duplicate(request, in: batch)
-                _ = try insert(key, request, owning: false, in: batch)
-                try end(key, as: .failed, attempt: 0, .failure(error), at: now, in: &batch)
+                _ = try insert(key, request, model: model, owning: false, in: batch)
+                try end(key, model, as: .failed, attempt: 0, .failure(error), at: now, in: &batch)
             }
         case .refused(let customID, let line, let outcome):
             let what = "line \(line)"
@@ -75,11 +73,12 @@ extension QueueTransaction {
             if !owned {
                 _ = try insertRefused(key, customID ?? "line-\(line)", line: line, owning: false, in: batch)
             }
-            try end(key, as: .failed, attempt: 0, outcome, at: now, in: &batch)
+            try end(key, try modelNumber(""), as: .failed, attempt: 0, outcome, at: now, in: &batch)
         }
     }
 
     private func check(_ request: Request) throws(JobQueueError) {
+        try request.check()
         guard request.line >= 0 else { throw .invalidArgument("line \(request.line) is negative") }
         guard request.body.count <= QueueSchema.maxBodyBytes,
             request.customID.utf8.count <= QueueSchema.maxBodyBytes
@@ -91,18 +90,19 @@ extension QueueTransaction {
     }
 
     /// False when the batch has the custom_id already; then nothing is stored.
-    private func insert(_ key: Int64, _ request: Request, owning: Bool, in batch: StoredBatch) throws -> Bool
-    {
+    private func insert(
+        _ key: Int64, _ request: Request, model: Int64, owning: Bool, in batch: StoredBatch
+    ) throws -> Bool {
         // An empty blob is bound as null.
         try run(
             """
-            INSERT INTO request (key, batch, custom_id, owns_id, line, endpoint, body)
-            VALUES (?, ?, coalesce(?, x''), ?, ?, ?, coalesce(?, x''))
+            INSERT INTO request (key, batch, custom_id, owns_id, line, endpoint, body, model, cost)
+            VALUES (?, ?, coalesce(?, x''), ?, ?, ?, coalesce(?, x''), ?, ?)
             ON CONFLICT (batch, custom_id) WHERE owns_id = 1 DO NOTHING
             """,
             [
                 key, batch.seq, Data(request.customID.utf8), owning, request.line, request.endpoint.rawValue,
-                Data(request.body),
+                Data(request.body), model, request.cost,
             ])
         return db.changesCount == 1
     }
@@ -188,6 +188,6 @@ extension QueueTransaction {
         batch.status.acceptedAt = now
         batch.deadline = batch.status.specification.completionWindowMs.map { now + $0 }
         batch.endIfDone(at: now)
-        try save(batch)
+        try save(&batch)
     }
 }

@@ -1,111 +1,30 @@
 import GRDB
 
-/// Leasing, renewing, settling, releasing and recovering requests.
+/// Renewing, settling, releasing and recovering requests.
 extension QueueTransaction {
-    func lease(max: Int, worker: String, durationMs: Int64, at now: Timestamp) throws -> [LeasedRequest] {
-        guard durationMs >= 1 else {
-            throw JobQueueError.invalidArgument("a lease must last at least 1 ms, got \(durationMs)")
-        }
-        let worker = try text(worker, named: "the worker's name")
-        // Once due, a request that waited is like any other; each is moved once.
-        try run("UPDATE pending SET not_before = NULL WHERE not_before <= ?", [now.milliseconds])
-        var leased: [LeasedRequest] = []
-        var complete = false
-        // Usually the first batches have enough; when much of them waits, look at all.
-        for wanted in [max, .max] where !complete && leased.count < max {
-            let batches = try leasable(at: now, wanted: wanted)
-            complete = batches.complete
-            for seq in batches.seqs where leased.count < max {
-                var batch = try batch(seq: seq)
-                let found = try claim(max - leased.count, of: batch, worker: worker, until: now + durationMs)
-                if found.isEmpty { continue }
-                batch.status.counts.queued -= found.count
-                batch.status.counts.leased += found.count
-                try save(batch)
-                leased += found
-            }
-        }
-        return leased
-    }
-
-    /// Numbers of the batches that have queued requests, in the order they are served: as many as have
-    /// `wanted` requests together. `complete`: there are no more.
-    private func leasable(at now: Timestamp, wanted: Int) throws -> (seqs: [Int64], complete: Bool) {
-        var seqs: [Int64] = []
-        var queued = 0
-        var complete = true
-        try scan(
-            """
-            SELECT seq, queued FROM batch INDEXED BY batch_leasable
-            WHERE state = 'in_progress' AND queued > 0 AND (deadline IS NULL OR deadline > ?)
-            ORDER BY priority DESC, seq
-            """, [now.milliseconds]
-        ) { row in
-            if queued >= wanted {
-                complete = false
-                return false
-            }
-            seqs.append(try row.int64(0))
-            // Wraps only in a damaged file.
-            queued &+= try row.int(1)
-            return true
-        }
-        return (seqs, complete)
-    }
-
-    private func claim(
-        _ limit: Int, of batch: StoredBatch, worker: String, until: Timestamp
-    ) throws -> [LeasedRequest] {
-        let found = try rows(
-            """
-            SELECT p.key, p.attempt, r.custom_id, r.line, r.endpoint, r.body
-            FROM pending AS p INDEXED BY pending_ready CROSS JOIN request AS r ON r.key = p.key
-            WHERE p.state = 'queued' AND p.not_before IS NULL AND p.key BETWEEN ? AND ? ORDER BY p.key LIMIT ?
-            """, [batch.keys.lowerBound, batch.keys.upperBound, limit]
-        ) { row in
-            guard let endpoint = Endpoint(rawValue: try row.text(4)) else {
-                throw damaged("a request has no known route")
-            }
-            let attempt = try row.int(1)
-            guard (0..<Int.max).contains(attempt) else {
-                throw damaged("a request's attempt is out of range")
-            }
-            return LeasedRequest(
-                lease: Lease(
-                    key: RequestKey(batch: batch.status.id, ordinal: StoredBatch.ordinal(try row.int64(0))),
-                    attempt: attempt + 1),
-                request: Request(
-                    customID: String(decoding: try row.bytes(2), as: UTF8.self), endpoint: endpoint,
-                    body: try row.bytes(5), line: try row.int(3)),
-                tenant: batch.status.specification.tenant, priority: batch.status.specification.priority,
-                batchSeed: batch.status.specification.seed, expiresAt: until)
-        }
-        let update = try statement(
-            "UPDATE pending SET state = 'leased', attempt = ?, lease_expires = ?, worker = ? WHERE key = ?")
-        for request in found {
-            try update.execute(arguments: [
-                request.lease.attempt, until.milliseconds, worker, batch.key(request.lease.key.ordinal),
-            ])
-        }
-        return found
-    }
-
     /// A leased row as far as its end needs it.
     private struct Held {
         var key: Int64
+        var model: Int64
+        var cost: Int
         var attempt: Int
         var failures: Int
+        var crashes: Int
         var worker: String
         var lastError: String?
     }
 
-    private static let heldColumns = "key, attempt, failures, worker, last_error"
+    private static let heldColumns = "key, attempt, failures, worker, last_error, model, cost, crashes"
 
     private func held(_ row: StoredRow) throws -> Held {
         let held = Held(
-            key: try row.int64(0), attempt: try row.int(1), failures: try row.int(2), worker: try row.text(3),
+            key: try row.int64(0), model: try row.int64(5), cost: try row.int(6), attempt: try row.int(1),
+            failures: try row.int(2), crashes: try row.int(7), worker: try row.text(3),
             lastError: try row.optionalText(4))
-        guard held.failures >= 0, held.failures < held.attempt else { throw damaged("a lease's attempts") }
+        guard held.failures >= 0, held.failures < held.attempt, (0...held.failures).contains(held.crashes) else {
+            throw damaged("a lease's attempts")
+        }
+        guard (1...Request.maxCost).contains(held.cost) else { throw damaged("a request's cost") }
         return held
     }
 
@@ -144,7 +63,8 @@ extension QueueTransaction {
             try batches.change(seq, self) { batch in
                 batch.status.counts.leased -= 1
                 let state: RequestState = settlement.outcome.error == nil ? .completed : .failed
-                try end(held.key, as: state, attempt: held.attempt, settlement.outcome, at: now, in: &batch)
+                try end(
+                    held.key, held.model, as: state, attempt: held.attempt, settlement.outcome, at: now, in: &batch)
             }
             return .done
         }
@@ -160,15 +80,15 @@ extension QueueTransaction {
                 switch reason {
                 case .handedBack:
                     batch.status.counts.leased -= 1
-                    batch.status.counts.queued += 1
+                    batch.queue(1, model: held.model, cost: held.cost)
                     try run(
                         """
                         UPDATE pending SET state = 'queued', lease_expires = NULL, worker = NULL WHERE key = ?
                         """, [held.key])
                 case .failed(let error, let retryAfterMs):
                     try fail(
-                        held, error, notBefore: retryAfterMs > 0 ? now + retryAfterMs : nil, at: now,
-                        in: &batch)
+                        held, error, isCrash: false, notBefore: retryAfterMs > 0 ? now + retryAfterMs : nil,
+                        at: now, in: &batch)
                 }
             }
             return .done
@@ -179,28 +99,28 @@ extension QueueTransaction {
 
     /// Counts a failed attempt: the request is queued again, or ends when it has no attempts left.
     private func fail(
-        _ held: Held, _ error: OutcomeError, notBefore: Timestamp?, at now: Timestamp,
+        _ held: Held, _ error: OutcomeError, isCrash: Bool, notBefore: Timestamp?, at now: Timestamp,
         in batch: inout StoredBatch
     ) throws {
         batch.status.counts.leased -= 1
         let failures = held.failures + 1
         let allowed = batch.status.specification.maxAttempts
         if failures >= allowed {
-            let exhausted = OutcomeError(
-                code: "attempts_exhausted",
-                message:
-                    "\(failures) of \(allowed) attempts failed; the last: \(error.code): \(error.message)",
-                parameter: error.parameter, statusCode: error.statusCode)
-            try end(held.key, as: .failed, attempt: held.attempt, .failure(exhausted), at: now, in: &batch)
+            let exhausted = error.exhausting(failures, of: allowed)
+            try end(
+                held.key, held.model, as: .failed, attempt: held.attempt, .failure(exhausted), at: now, in: &batch)
             return
         }
-        batch.status.counts.queued += 1
+        batch.queue(1, model: held.model, cost: held.cost)
         try run(
             """
-            UPDATE pending SET state = 'queued', failures = ?, last_error = ?, not_before = ?,
+            UPDATE pending SET state = 'queued', failures = ?, crashes = ?, last_error = ?, not_before = ?,
               lease_expires = NULL, worker = NULL
             WHERE key = ?
-            """, [failures, error.storedText, notBefore?.milliseconds, held.key])
+            """,
+            [
+                failures, held.crashes + (isCrash ? 1 : 0), error.storedText, notBefore?.milliseconds, held.key,
+            ])
     }
 
     func recover(at now: Timestamp) throws -> Int {
@@ -213,12 +133,7 @@ extension QueueTransaction {
         ) { try $0.int64(0) }
         for seq in late {
             var batch = try batch(seq: seq)
-            let windowMs = batch.status.specification.completionWindowMs ?? 0
-            let error = OutcomeError(
-                code: "expired",
-                message:
-                    "the batch's completion window of \(windowMs) ms ended before this request was answered",
-                statusCode: 408)
+            let error = OutcomeError.expired(windowMs: batch.status.specification.completionWindowMs)
             moved += try endAll(&batch, as: .expired, batchState: .expired, error, at: now)
         }
         let ended = try rows(
@@ -229,24 +144,13 @@ extension QueueTransaction {
         var batches = TouchedBatches()
         for held in ended {
             try batches.change(held.key >> 32, self) { batch in
-                try fail(held, lostLease(held), notBefore: nil, at: now, in: &batch)
+                let before = held.lastError.flatMap { OutcomeError(storedText: $0) }
+                let error = OutcomeError.lostLease(worker: held.worker, attempt: held.attempt, before: before)
+                try fail(held, error, isCrash: true, notBefore: nil, at: now, in: &batch)
             }
         }
         try batches.save(self, at: now)
+        try forgetBatches(at: now)
         return moved + ended.count
-    }
-
-    private func lostLease(_ held: Held) -> OutcomeError {
-        let before = held.lastError.flatMap { OutcomeError(storedText: $0) }
-        // Of several lost leases only the first real error is worth repeating.
-        let earlier = before.map {
-            $0.code == "lease_expired" ? "" : " (before that: \($0.code): \($0.message))"
-        }
-        return OutcomeError(
-            code: "lease_expired",
-            message:
-                "worker \(held.worker) did not answer in time, or ended, in attempt \(held.attempt)"
-                + (earlier ?? ""),
-            statusCode: 500)
     }
 }

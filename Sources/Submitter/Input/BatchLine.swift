@@ -53,9 +53,7 @@ struct BatchLine: ~Copyable {
     private func request(_ name: String, _ endpoint: Endpoint, _ body: JSONObject, _ line: Int) -> Request {
         var filled = body
         defaults.fill(&filled)
-        var text: [UInt8] = []
-        JSON.object(filled).write(to: &text)
-        return Request(customID: name, endpoint: endpoint, body: text, line: line)
+        return Request(customID: name, endpoint: endpoint, body: filled, line: line)
     }
 
     private mutating func parse(_ line: [UInt8]) throws(LineFault) -> JSONObject {

@@ -1,3 +1,5 @@
+import JobQueue
+
 /// What an input's bytes come to: equal for equal contents, in every version of the program.
 package struct InputFingerprint: Sendable, Equatable {
     package internal(set) var hash: UInt64

@@ -2,3 +2,6 @@
 #pragma once
 
 #include <hiredis/hiredis.h>
+
+// An array member, which Swift sees as a tuple.
+static inline const char *mr_redis_error(const redisContext *context) { return context->errstr; }

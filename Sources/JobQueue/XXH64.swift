@@ -2,7 +2,7 @@
 // Source: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
 
 /// Hashes a stream of bytes, given in pieces of any length. Not for secrets: it finds accidents, not attacks.
-struct XXH64 {
+package struct XXH64 {
     private static let prime1: UInt64 = 0x9E37_79B1_85EB_CA87
     private static let prime2: UInt64 = 0xC2B2_AE3D_27D4_EB4F
     private static let prime3: UInt64 = 0x1656_67B1_9E37_79F9
@@ -18,9 +18,9 @@ struct XXH64 {
     private var pending: [UInt8] = []
     private var byteCount: UInt64 = 0
 
-    init() {}
+    package init() {}
 
-    mutating func update(_ bytes: [UInt8]) {
+    package mutating func update(_ bytes: [UInt8]) {
         byteCount &+= UInt64(bytes.count)
         var at = 0
         if !pending.isEmpty {
@@ -51,7 +51,7 @@ struct XXH64 {
         return at
     }
 
-    var digest: UInt64 {
+    package var digest: UInt64 {
         var hash = Self.prime5
         if byteCount >= UInt64(Self.stripeBytes) {
             hash = Self.rotate(a, 1) &+ Self.rotate(b, 7) &+ Self.rotate(c, 12) &+ Self.rotate(d, 18)

@@ -1,0 +1,79 @@
+import Foundation
+
+/// A redis-server of a test's own: on a socket in a folder of its own, gone with it.
+public final class RedisServer: Sendable {
+    public let folder: URL
+    private let arguments: [String]
+    private let process: LockedProcess
+
+    public var socket: String { folder.appending(path: "redis.sock").path }
+
+    /// Starts a server with an append-only file. `arguments` are further settings: `--maxmemory`, `10mb` ...
+    public init(_ arguments: [String] = []) throws {
+        folder = FileManager.default.temporaryDirectory.appending(path: "redis-\(UUID().uuidString.prefix(13))")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        self.arguments = arguments
+        process = LockedProcess()
+        try start()
+    }
+
+    deinit {
+        kill()
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    public var processID: Int32 { process.with { $0?.processIdentifier ?? -1 } }
+
+    /// Starts it again after `kill`, on the same files.
+    public func start() throws {
+        let server = Process()
+        server.executableURL = URL(filePath: "/usr/bin/env")
+        server.arguments =
+            [
+                "redis-server", "--port", "0", "--unixsocket", socket, "--dir", folder.path, "--appendonly", "yes",
+                "--appendfsync", "always", "--save", "", "--loglevel", "warning", "--logfile",
+                folder.appending(path: "log").path,
+            ] + arguments
+        server.standardOutput = FileHandle.nullDevice
+        server.standardError = FileHandle.nullDevice
+        try server.run()
+        process.with { $0 = server }
+        // The socket appears when it listens.
+        for _ in 0..<2000 where !accepts() { usleep(5000) }
+    }
+
+    private func accepts() -> Bool {
+        let descriptor = Foundation.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(socket.utf8).prefix($0.count - 1)) }
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+            }
+        }
+    }
+
+    /// As a power cut would: nothing is flushed that was not.
+    public func kill() {
+        process.with { process in
+            guard let running = process else { return }
+            Foundation.kill(running.processIdentifier, SIGKILL)
+            running.waitUntilExit()
+            process = nil
+        }
+    }
+
+    public func signal(_ number: Int32) { _ = Foundation.kill(processID, number) }
+}
+
+/// `Process` is not Sendable; every use holds the lock.
+final class LockedProcess: @unchecked Sendable {
+    private let lock = NSLock()
+    private var process: Process?
+
+    func with<T>(_ body: (inout Process?) throws -> T) rethrows -> T {
+        try lock.withLock { try body(&process) }
+    }
+}
