@@ -46,19 +46,33 @@ package struct CUDALaunchGemmQuantized: Sendable {
         sharesSplits ? (rowTiles * tiles * splits * 128 * tokens, rowTiles * tiles) : (0, 0)
     }
 
-    /// Of the ring of weight groups: GemmQuantStream::RING.
-    private var ringBytes: Int {
+    /// Of a block: the ring of weight groups (GemmQuantStream::RING), widened weights, and rows.
+    package static func sharedBytes(_ type: TensorType, tokens: Int) -> Int {
         let isSuper = type.blockElements == 256
         let bytes = isSuper ? type.blockBytes : 4 * type.blockBytes
+        return sharedBytes(groupBytes: bytes, isSuper: isSuper, tokens: tokens)
+    }
+
+    private static func sharedBytes(groupBytes bytes: Int, isSuper: Bool, tokens: Int) -> Int {
         let chunks = isSuper && bytes % 16 == 0 ? bytes / 16 : (bytes + 29) / 16
         let stride = (chunks | 1) * 16
-        return (stride < 200 ? 3 : 2) * 128 * stride
+        return (stride < 200 ? 3 : 2) * 128 * stride + 128 * 128 + tokens * 128
     }
+
+    /// The same for weights that groups.cu made of GPTQ's or AWQ's: groups of 128, 64 or 32 elements.
+    package static func sharedBytes(group: Int, tokens: Int) -> Int {
+        sharedBytes(groupBytes: 128 / group * groupBytes(group), isSuper: false, tokens: tokens)
+    }
+
+    /// MR_WEIGHT_TYPE of groups.
+    package static func weightType(group: Int) -> Int { group == 128 ? 100 : group == 64 ? 101 : 102 }
+    /// Of one group.
+    package static func groupBytes(_ group: Int) -> Int { 4 + group / 2 }
 
     package var shape: CUDALaunchShape {
         CUDALaunchShape(
             (gated ? "mr_gemm_quantized_gated_" : "mr_gemm_quantized_") + String(tokens),
             grid: (rowTiles, tiles, sharesSplits ? splits : 1), block: 128,
-            sharedBytes: ringBytes + 128 * 128 + tokens * 128)
+            sharedBytes: Self.sharedBytes(type, tokens: tokens))
     }
 }

@@ -1,6 +1,9 @@
 // Weights in GGUF's block formats as the left operand of gemm.cuh: widened in shared memory, 64 inputs at a time, to the
 // very bfloat16 values of mr_dequantize, so that a product has the same bits as one of the widened matrix.
-// Layouts: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and the block layouts of ggml's tensor types.
+// Layouts: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and the block layouts of ggml's tensor types; and
+// three of our own that 4-bit GPTQ and AWQ weights are repacked to (groups.cu): types 100, 101 and 102, groups of 128, 64
+// and 32 elements that are {u16 scale; u16 zero; u8 q[16] for each 32 elements, as Q4_0's}: scale * (q - zero), the scale
+// a float16, or a bfloat16 where bit 15 of the zero is set.
 #pragma once
 #include "gemm.cuh"
 
@@ -43,16 +46,20 @@ __device__ __forceinline__ int mr_sub_minimum(const mr_byte *packed, int j) {
 struct MRQuants {
     unsigned quants[8];
     float step[2], offset[2];
+    float bias;
 };
 
 // Type is GGUF's number (TensorType.swift). GROUP elements, BYTES long, are copied together.
 template <int TYPE> struct MRQuantFormat {
-    static constexpr bool SUPER = TYPE >= 10 && TYPE != 20; // 256 elements a block
+    static constexpr bool OWN = TYPE >= 100;
+    static constexpr int PARTS = TYPE == 100 ? 4 : TYPE == 101 ? 2 : 1; // OWN: of 32 elements
+    static constexpr bool SUPER = TYPE >= 10 && TYPE != 20 && !OWN; // 256 elements a block
     static constexpr int GROUP = SUPER ? 256 : 128;
-    static constexpr int BLOCK = TYPE == 2 || TYPE == 20 ? 18 : TYPE == 3 ? 20 : TYPE == 6 ? 22 : TYPE == 7 ? 24
+    static constexpr int BLOCK = OWN ? 4 + 16 * PARTS
+                                 : TYPE == 2 || TYPE == 20 ? 18 : TYPE == 3 ? 20 : TYPE == 6 ? 22 : TYPE == 7 ? 24
                                  : TYPE == 8             ? 34 : TYPE == 10 ? 84 : TYPE == 11 ? 110
                                  : TYPE == 12            ? 144 : TYPE == 13 ? 176 : TYPE == 14 ? 210 : 136;
-    static constexpr int BYTES = SUPER ? BLOCK : 4 * BLOCK;
+    static constexpr int BYTES = SUPER ? BLOCK : 4 * BLOCK / PARTS;
     static constexpr bool ALIGNED = BLOCK % 4 == 0;
     static constexpr bool HAS_OFFSET = TYPE == 3 || TYPE == 7 || TYPE == 10 || TYPE == 12 || TYPE == 13;
     static constexpr int BIAS = TYPE == 2 ? 8 : TYPE == 6 ? 16 : TYPE == 11 ? 4 : TYPE == 14 ? 32
@@ -62,10 +69,26 @@ template <int TYPE> struct MRQuantFormat {
 
     // Part `part` (32 elements) of a group.
     static __device__ void read(MRQuants &q, const mr_byte *group, int part) {
+        q.bias = 8388608.0f + BIAS;
         if (SUPER)
             readSuper(q, group, part);
+        else if (OWN)
+            readOwn(q, group + part / PARTS * BLOCK, part % PARTS);
         else
             readSmall(q, group + part * BLOCK);
+    }
+
+    static __device__ void readOwn(MRQuants &q, const mr_byte *block, int part) {
+        unsigned head = word(block);
+        q.bias = 8388608.0f + (float)(head >> 16 & 0x7fff);
+        float scale = head >> 31 ? __uint_as_float(head << 16) : half_to_float((unsigned short)head);
+        q.step[0] = q.step[1] = scale;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            unsigned both = word(block + 4 + 16 * part + 4 * i);
+            q.quants[i] = both & 0x0f0f0f0fu;
+            q.quants[i + 4] = both >> 4 & 0x0f0f0f0fu;
+        }
     }
 
     static __device__ void readSmall(MRQuants &q, const mr_byte *block) {
@@ -160,7 +183,7 @@ template <int TYPE> struct MRQuantFormat {
         for (int j = 0; j < 2; j++) {
             // 2^23 + quant, by its bits
             unsigned bits = __byte_perm(q.quants[i / 2], 0x4b000000u, 0x7440u | (unsigned)(2 * i % 4 + j));
-            float quant = __uint_as_float(bits) - (8388608.0f + BIAS);
+            float quant = __fsub_rn(__uint_as_float(bits), q.bias);
             values[j] = __fmul_rn(q.step[i / 8], quant);
             if (HAS_OFFSET) values[j] = __fadd_rn(values[j], q.offset[i / 8]);
         }
