@@ -20,9 +20,9 @@ struct UpstreamOutbox {
         to queue: any JobQueue, book: SpendBook?, budgets: (any BudgetStore)?, at now: Timestamp, lost: (Lease) -> Void
     ) async throws(JobQueueError) {
         if !settlements.isEmpty {
-            Failpoint.pass("upstream.settling")
+            Failpoint.hit("upstream.settling")
             let results = try await queue.settle(settlements, at: now)
-            Failpoint.pass("upstream.settled")
+            Failpoint.hit("upstream.settled")
             for (settlement, result) in zip(settlements, results) where result == .lost { lost(settlement.lease) }
             settlements = []
         }
@@ -33,7 +33,7 @@ struct UpstreamOutbox {
         while let last = failures.last {
             let reason = ReleaseReason.failed(last.error, retryAfterMs: last.retryAfterMs)
             _ = try await queue.release([last.lease], reason: reason, at: now)
-            Failpoint.pass("upstream.released")
+            Failpoint.hit("upstream.released")
             failures.removeLast()
         }
         if let book, !spent.isEmpty { try await book.settle(spent, at: now) }

@@ -5,7 +5,7 @@ import Scheduler
 /// What comes back from upstreams, and what becomes of it.
 extension UpstreamWorker {
     func take(_ reply: UpstreamReply, of lease: Lease) {
-        Failpoint.pass("upstream.replied")
+        Failpoint.hit("upstream.replied")
         // What was given up meanwhile is nobody's any more.
         guard let pending = desk.pending(lease), pending.ticket != nil else { return }
         let wasCutOff = reply.failure != nil && reply.mayHaveRun
