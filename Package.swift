@@ -142,7 +142,7 @@ let package = Package(
         // The client of upstreams against Tests/FakeGroq, a server of their own.
         .testTarget(
             name: "UpstreamTests", dependencies: [
-                "Worker", "Scheduler", "JobQueue", "JSON", "Millrace", "CCurl",
+                "Worker", "Scheduler", "JobQueue", "JSON", "Millrace", "CCurl", "RedisServer",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

@@ -120,11 +120,11 @@ struct MasterKeyOption: ParsableArguments {
 /// Secrets' and stores' errors in one line, with an exit status.
 enum SecretFailure {
     static func reported(_ body: () async throws -> Void) async throws {
-        do { try await body() } catch let error
-            where error is SecretError || error is JobQueueError || error is ConfigurationError
-        {
+        do { try await body() } catch let error where error is SecretError || error is ConfigurationError {
             ConsoleOutput.note("millrace: \(error)")
             throw ExitCode(ExitStatus.unusable)
+        } catch {
+            throw ExitStatus.end(error)
         }
     }
 }

@@ -1,10 +1,11 @@
 import JobQueue
-import Worker
 
 extension QueueOptions {
-    /// The queue's records, as far as its store keeps any; the queue is closed afterwards.
+    func open() async throws -> any JobQueue { try await address().open() }
+
+    /// The queue and its records; it is closed afterwards.
     func withRecords<T>(_ body: (any JobQueue, any RecordStore) async throws -> T) async throws -> T {
-        let queue = try await address().open()
+        let queue = try await open()
         let result: Result<T, any Error>
         do {
             guard let records = queue as? any RecordStore else {

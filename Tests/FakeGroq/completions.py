@@ -69,6 +69,7 @@ class Completions:
         if len(request.body) <= 4096:
             entry["body"] = request.body.decode("utf-8", "replace")
         organisation, key = fake.organisation(request)
+        entry["organisation"] = organisation
         try:
             body = json.loads(request.body)
             assert isinstance(body, dict)

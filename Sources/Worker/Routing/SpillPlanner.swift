@@ -27,7 +27,7 @@ package struct SpillPlanner: Sendable {
 
     /// - Parameters:
     ///   - held: requests of each batch that the forwarder has leased already.
-    ///   - budgetLeft: part of an upstream's day budget that is left; absent: not limited.
+    ///   - budgetLeft: part of an upstream's day budget that is left, 0 for one that takes nothing; absent: not limited.
     package func plan(
         _ queue: any JobQueue, held: [BatchID: Int], budgetLeft: [String: Double] = [:], at now: Timestamp
     ) async throws(JobQueueError) -> [Claim] {
@@ -102,12 +102,17 @@ package struct SpillPlanner: Sendable {
                 let known = backends[String(name.prefix { $0 != " " })]
                 return known.map { $0.kind != .local } ?? false
             }
-            guard !isUpstream, worker.phase != .draining, worker.models.contains(where: models.contains) else { return sum }
+            let serves = worker.models.contains { $0 == "*" || models.contains($0) }
+            guard !isUpstream, worker.phase != .draining, serves else { return sum }
             return sum + worker.promptTokensPerSecond + worker.generatedTokensPerSecond
         }
     }
 }
 
 extension SpillRule {
-    fileprivate func isOpen(_ budgetLeft: [String: Double]) -> Bool { budgetLeft[to.backend] ?? 1 >= self.budgetLeft }
+    /// Never with nothing left.
+    fileprivate func isOpen(_ budgetLeft: [String: Double]) -> Bool {
+        let left = budgetLeft[to.backend] ?? 1
+        return left > 0 && left >= self.budgetLeft
+    }
 }

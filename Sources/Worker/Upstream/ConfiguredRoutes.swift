@@ -8,6 +8,7 @@ import Synchronization
 package final class ConfiguredRoutes: UpstreamRouting {
     private let configuration: RouteConfiguration
     private let router: Router
+    private let planner: SpillPlanner
     private let targets: [String: UpstreamTarget]
     private let tenantKeys: (store: ProviderKeyStore, master: MasterKey)?
     private let cached = Mutex<[String: (key: ProviderKey?, readAt: ContinuousClock.Instant)]>([:])
@@ -33,6 +34,7 @@ package final class ConfiguredRoutes: UpstreamRouting {
         }
         self.targets = targets
         router = configuration.router.upstreamOnly(targets)
+        planner = SpillPlanner(configuration)
         let isNeeded = configuration.backends.values.contains { $0.tenantKey != nil }
         if isNeeded, let records, let source = configuration.masterKey {
             let master = try MasterKey(source.read(environment: environment), origin: source.description)
@@ -77,6 +79,20 @@ package final class ConfiguredRoutes: UpstreamRouting {
                 state.parked[chosen.backend] = why
             }
         }
+    }
+
+    package var spills: Bool { planner.isNeeded }
+
+    package func spilled(
+        from queue: any JobQueue, held: [BatchID: Int], budgetLeft: [String: Double], at now: Timestamp
+    ) async throws(JobQueueError) -> [SpillPlanner.Claim] {
+        try await planner.plan(queue, held: held, budgetLeft: budgetLeft, at: now)
+    }
+
+    package func decide(
+        _ leased: LeasedRequest, spilledTo target: Route.Target
+    ) async throws(JobQueueError) -> UpstreamDecision {
+        try await choice(target, leased).map { .send($0) } ?? .wait("\(target.backend) is no upstream")
     }
 
     private func choice(

@@ -223,6 +223,23 @@ struct UpstreamDesk {
         return (isNew, waiting)
     }
 
+    /// Part of the day's limits that is left, by the target's name; 0 where one is parked.
+    mutating func budgetLeft(at now: Int64) -> [String: Double] {
+        var found: [String: Double] = [:]
+        for name in laneNames {
+            guard let target = lanes[name]?.target.name else { continue }
+            let isParked = lanes[name]?.isParked(at: now) ?? false
+            guard let left = isParked ? 0 : lanes[name]?.budget.dayLeft(at: now) else { continue }
+            found[target] = min(left, found[target] ?? 1)
+        }
+        return found
+    }
+
+    /// Requests of each batch.
+    var countsOfBatches: [BatchID: Int] {
+        held.keys.reduce(into: [:]) { $0[$1.batch, default: 0] += 1 }
+    }
+
     /// Why lanes are parked.
     func parks(at now: Int64) -> [OutcomeError] {
         lanes.values.filter { $0.isParked(at: now) }.compactMap { $0.park?.error }

@@ -19,7 +19,9 @@ extension UpstreamWorker {
         Failpoint.hit("upstream.leased")
         let taken: Int
         do throws(JobQueueError) {
-            taken = try await sort(leased, at: now)
+            taken = try await sort(leased, at: now) { request, parked throws(JobQueueError) in
+                try await self.routing.decide(request, parked: parked)
+            }
         } catch {
             outbox.unsent += leased.map(\.lease)
             throw error
@@ -39,14 +41,17 @@ extension UpstreamWorker {
     }
 
     /// - Returns: how many of them wait to be sent now.
-    private func sort(_ leased: [LeasedRequest], at now: Timestamp) async throws(JobQueueError) -> Int {
+    func sort(
+        _ leased: [LeasedRequest], at now: Timestamp,
+        by decide: (LeasedRequest, [UpstreamTarget.ID: String]) async throws(JobQueueError) -> UpstreamDecision
+    ) async throws(JobQueueError) -> Int {
         var refused: [Settlement] = []
         var unwanted: [LeasedRequest] = []
         var wanted: [UpstreamDesk.Pending] = []
         for request in leased {
             if request.crashes > 0 { figures.inherited += 1 }
             let parked = desk.parked(model: request.request.model, at: now.milliseconds)
-            switch try await routing.decide(request, parked: parked) {
+            switch try await decide(request, parked) {
             case .wait: unwanted.append(request)
             case .refuse(let error): refused.append(Settlement(lease: request.lease, outcome: .failure(error)))
             case .send(let choice):

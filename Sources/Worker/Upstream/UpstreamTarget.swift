@@ -28,7 +28,7 @@ package struct UpstreamTarget: Sendable {
         self.baseURL = baseURL
         self.key = key
         // OpenAI's headers count requests by the minute, Groq's by the day.
-        self.limits = limits ?? RateLimits(requestHeaderSpan: dialect == .groq ? .day : .minute)
+        self.limits = limits ?? RateLimits(requestHeaderSpan: dialect == .openai ? .minute : .day)
     }
 }
 

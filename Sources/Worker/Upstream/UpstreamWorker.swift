@@ -24,6 +24,8 @@ package actor UpstreamWorker {
         /// Of a failed attempt, doubling.
         package var retryFirstMs: Int64 = 1000
         package var retryMostMs: Int64 = 60_000
+        /// How often is looked whether local workers need help.
+        package var spillMs: Int64 = 1000
         /// How often expired leases are taken back and this worker is reported; nil: never, somebody else does it.
         package var serviceMs: Int64?
         /// Go on when the store does not answer for a while.
@@ -66,6 +68,7 @@ package actor UpstreamWorker {
     var outbox = UpstreamOutbox()
     /// The last claim brought nothing that could be sent.
     var foundNothing = false
+    var spillAt = Timestamp(milliseconds: 0)
     private var stopLevel = 0
     private var drainUntil: Timestamp?
     private var renewAt = Timestamp(milliseconds: 0)
@@ -138,7 +141,10 @@ package actor UpstreamWorker {
             try await deliver()
             try await renewIfDue()
             try await serve()
-            if !isStopping { try await fetch() }
+            if !isStopping {
+                try await fetch()
+                try await spillIfDue()
+            }
             isStoreOut = false
         } catch {
             // Answers go on arriving, and wait in the outbox.
