@@ -45,7 +45,7 @@ import JobQueue
             default: try await benchmark.memory()
             }
             try await queue.close()
-            benchmark.report("closed", 0, 0, cpuUs: 0)
+            benchmark.report("closed", 0, 0, cpuUs: 0, serverCPUUs: nil)
         }
     }
 
@@ -125,16 +125,16 @@ import JobQueue
     /// What the server's memory grows by.
     private func memory() async throws {
         guard let queue = queue as? RedisQueue else { return }
-        let empty = try await queue.usedMemoryBytes()
+        let empty = try await queue.serverFigure("used_memory")
         let batch = try await queue.open(BatchSpecification(), at: Self.now)
         try await timed("append", count) { try await append(batch) { "request-\($0)" } }
         try await queue.seal(batch, total: count, at: Self.now)
-        let queued = try await queue.usedMemoryBytes()
+        let queued = try await queue.serverFigure("used_memory")
         try await timed("lease and settle by 64", count) { try await work(count) }
-        let settled = try await queue.usedMemoryBytes()
+        let settled = try await queue.serverFigure("used_memory")
         for (what, bytes) in [("queued", queued), ("settled", settled)] {
-            let each = Double(bytes - empty) / Double(count)
-            let all = String(format: "%.2f GB", Double(bytes - empty) / 1e9)
+            let each = (bytes - empty) / Double(count)
+            let all = String(format: "%.2f GB", (bytes - empty) / 1e9)
             print("  \(what): \(Int(each)) bytes each, \(all) together")
         }
     }
@@ -176,12 +176,22 @@ import JobQueue
     private func timed(_ what: String, _ items: Int, _ body: () async throws -> Void) async throws {
         let start = ContinuousClock.now
         let startCPU = clock()
+        let startServer = try await serverCPUUs()
         try await body()
-        report(what, items, start.duration(to: .now) / .seconds(1), cpuUs: Double(clock() - startCPU))
+        let seconds = start.duration(to: .now) / .seconds(1)
+        let ofServer = try await serverCPUUs().flatMap { end in startServer.map { end - $0 } }
+        report(what, items, seconds, cpuUs: Double(clock() - startCPU), serverCPUUs: ofServer)
+    }
+
+    /// Processor time of the thread that runs scripts and commands.
+    private func serverCPUUs() async throws -> Double? {
+        guard let queue = queue as? RedisQueue else { return nil }
+        let user = try await queue.serverFigure("used_cpu_user_main_thread")
+        return try await (user + queue.serverFigure("used_cpu_sys_main_thread")) * 1e6
     }
 
     /// The processor's time beside the wall's: it says the same on a busy machine.
-    private func report(_ what: String, _ items: Int, _ seconds: Double, cpuUs: Double) {
+    private func report(_ what: String, _ items: Int, _ seconds: Double, cpuUs: Double, serverCPUUs: Double?) {
         var sizes = ""
         if case .file(let path) = address {
             let bytes = [path, path + "-wal"].map {
@@ -191,6 +201,7 @@ import JobQueue
         }
         let rate = items > 0 ? "\(Int(Double(items) / seconds))/s" : ""
         let cpu = items > 0 ? String(format: "%.1f us", cpuUs / Double(items)) : ""
+        if items > 0, let serverCPUUs { sizes = String(format: "server %.1f us", serverCPUUs / Double(items)) }
         let columns =
             [what.padding(toLength: 52, withPad: " ", startingAt: 0)]
             + [rate, cpu].map { $0.padding(toLength: 12, withPad: " ", startingAt: 0) }

@@ -14,6 +14,7 @@ struct RedisKeys: Sendable {
     var records: String { prefix + "records" }
     var days: String { prefix + "days" }
     var inbox: String { prefix + "inbox" }
+    var refused: String { prefix + "refused" }
     var leases: String { prefix + "leases" }
     var delayed: String { prefix + "delayed" }
     var busy: String { prefix + "busy" }

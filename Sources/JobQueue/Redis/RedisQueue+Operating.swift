@@ -100,14 +100,14 @@ extension RedisQueue {
         _ = try await run(.forgetWorker, at: Timestamp(milliseconds: 0), [RedisArgument(worker)])
     }
 
-    /// What the server's data take, of this queue and of all others.
-    package func usedMemoryBytes() async throws(JobQueueError) -> Int {
-        let info = try await call(["INFO", "memory"])
-        let line = info.text?.split(whereSeparator: \.isNewline).first { $0.hasPrefix("used_memory:") }
-        guard let bytes = line.flatMap({ Int($0.dropFirst("used_memory:".count)) }) else {
-            throw unexpected(info, "the server's memory")
+    /// A figure of the server's own, for benchmarks: `used_memory`, `used_cpu_user_main_thread` ...
+    package func serverFigure(_ name: String) async throws(JobQueueError) -> Double {
+        let info = try await call(["INFO"])
+        let line = info.text?.split(whereSeparator: \.isNewline).first { $0.hasPrefix(name + ":") }
+        guard let value = line.flatMap({ Double($0.dropFirst(name.utf8.count + 1)) }) else {
+            throw unexpected(info, "the server's \(name)")
         }
-        return bytes
+        return value
     }
 
     private func time() async throws(JobQueueError) -> Timestamp {

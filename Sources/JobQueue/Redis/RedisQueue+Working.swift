@@ -7,6 +7,14 @@ extension RedisQueue {
     private static let forever: Int64 = 1 << 53
 
     package func lease(_ claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> [LeasedRequest] {
+        let leased = try await leaseQueued(claim, at: now)
+        guard leased.isEmpty, claim.maxRequests > 0, try await admit(at: now) > 0 else { return leased }
+        return try await leaseQueued(claim, at: now)
+    }
+
+    private func leaseQueued(
+        _ claim: LeaseClaim, at now: Timestamp
+    ) async throws(JobQueueError) -> [LeasedRequest] {
         try claim.check()
         var leased: [LeasedRequest] = []
         var tokens = 0
@@ -127,6 +135,7 @@ extension RedisQueue {
     }
 
     package func recover(at now: Timestamp) async throws(JobQueueError) -> Int {
+        _ = try await admit(at: now)
         var moved = try await goOnEnding("", at: now)
         while true {
             let reply = try await run(.reclaim, at: now, [RedisArgument(Self.chunkEndings)])
