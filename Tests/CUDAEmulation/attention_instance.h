@@ -17,3 +17,4 @@ EMULATE_INSTANCE(mr_attention_prefill);
 #undef MR_BLOCK_SIZE
 #undef MR_GROUP
 #undef MR_HEAD_WIDTH
+#undef MR_CACHE_FP8

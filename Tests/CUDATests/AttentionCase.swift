@@ -12,6 +12,8 @@ struct AttentionCase: CustomTestStringConvertible {
     var softCap: Float = 0
     var length = 300
     var sequences = 2
+    /// Keys and values are 8-bit floats.
+    var isNarrow = false
 
     var heads: Int { keyValueHeads * group }
     var scale: Float { 2 / Float(headWidth).squareRoot() }
@@ -19,7 +21,8 @@ struct AttentionCase: CustomTestStringConvertible {
         "\(heads)/\(keyValueHeads) heads of \(headWidth), window \(window), cap \(softCap), blocks of \(blockSize)"
     }
     var launches: CUDALaunchAttention {
-        CUDALaunchAttention(headWidth: headWidth, group: group, keyValueHeads: keyValueHeads)
+        CUDALaunchAttention(
+            headWidth: headWidth, group: group, keyValueHeads: keyValueHeads, cacheBytes: isNarrow ? 1 : 2)
     }
 }
 
@@ -33,10 +36,12 @@ final class AttentionBench {
     let test: AttentionCase
     /// `[sequence][position * heads * headWidth]`, and with kv heads.
     let queries, keys, values: [[BFloat16]]
-    private let keyCache, valueCache: EmulatedBuffer<BFloat16>
+    /// BFloat16 or UInt8.
+    private let keyCache, valueCache: EmulatedBuffer<UInt8>
     private let tables: [[Int32]]
 
-    init(_ test: AttentionCase) {
+    /// - Parameter ofFP8: keys and values that 8-bit floats can hold.
+    init(_ test: AttentionCase, ofFP8: Bool = false) {
         self.test = test
         var random = RandomNumbers(seed: UInt64(test.headWidth + test.window))
         func rows(_ heads: Int) -> [[BFloat16]] {
@@ -45,13 +50,20 @@ final class AttentionBench {
             }
         }
         queries = rows(test.heads)
-        keys = rows(test.keyValueHeads)
-        values = rows(test.keyValueHeads)
+        func fp8Rows() -> [[BFloat16]] {
+            (0..<test.sequences).map { _ in
+                (0..<test.length * test.keyValueHeads * test.headWidth).map { _ in
+                    FP8.value(UInt8(random.below(0x44)) | UInt8(random.below(2)) << 7)
+                }
+            }
+        }
+        keys = ofFP8 ? fp8Rows() : rows(test.keyValueHeads)
+        values = ofFP8 ? fp8Rows() : rows(test.keyValueHeads)
         let perSequence = (test.length + test.blockSize - 1) / test.blockSize
         let blocks = perSequence * test.sequences + 1
-        let elements = blocks * test.keyValueHeads * test.blockSize * test.headWidth
-        keyCache = EmulatedBuffer(count: elements)
-        valueCache = EmulatedBuffer(count: elements)
+        let bytes = blocks * test.keyValueHeads * test.blockSize * test.headWidth * (test.isNarrow ? 1 : 2)
+        keyCache = EmulatedBuffer(count: bytes)
+        valueCache = EmulatedBuffer(count: bytes)
         tables = (0..<test.sequences).map { sequence in
             (0..<perSequence).map { Int32(blocks - 1 - ($0 * test.sequences + sequence)) }
         }
@@ -64,8 +76,15 @@ final class AttentionBench {
             let slot = (block * test.keyValueHeads + head) * test.blockSize + position % test.blockSize
             let from = (position * test.keyValueHeads + head) * width
             for (cache, rows) in [(keyCache, keys[sequence]), (valueCache, values[sequence])] {
-                let target = cache.address.assumingMemoryBound(to: BFloat16.self) + slot * width
-                for column in 0..<width { target[column] = rows[from + column] }
+                for column in 0..<width {
+                    let value = rows[from + column]
+                    if test.isNarrow {
+                        cache.address.storeBytes(of: FP8.bits(value), toByteOffset: slot * width + column, as: UInt8.self)
+                    } else {
+                        cache.address.storeBytes(
+                            of: value, toByteOffset: 2 * (slot * width + column), as: BFloat16.self)
+                    }
+                }
             }
         }
     }
@@ -107,7 +126,8 @@ final class AttentionBench {
     private var closing: [KernelArgument] { [.int(test.window), .float(test.scale), .float(test.softCap)] }
 
     private func launch(_ shape: CUDALaunchShape, isAny: Bool = false, _ arguments: [KernelArgument]) throws {
-        let suffix = isAny ? "" : "_\(test.blockSize)_\(test.group)_\(test.headWidth)"
+        let narrow = test.isNarrow ? "_1" : ""
+        let suffix = isAny ? narrow : "_\(test.blockSize)\(narrow)_\(test.group)_\(test.headWidth)"
         try emulate(
             shape.kernel + suffix, grid: (shape.grid.x, shape.grid.y, shape.grid.z), block: shape.block,
             sharedBytes: shape.sharedBytes, arguments: arguments)

@@ -14,7 +14,8 @@ import Testing
     }
 
     static let cases = [
-        Case(isAWQ: false, group: 128, stored: 128, inputs: 384), Case(isAWQ: true, group: 128, stored: 128, inputs: 256),
+        Case(isAWQ: false, group: 128, stored: 128, inputs: 384),
+        Case(isAWQ: true, group: 128, stored: 128, inputs: 256),
         Case(isAWQ: false, group: 64, stored: 64, inputs: 192, isWide: true),
         Case(isAWQ: true, group: 32, stored: 32, inputs: 96), Case(isAWQ: false, group: 32, stored: 96, inputs: 96),
         Case(isAWQ: true, group: 128, stored: 512, inputs: 512, isWide: true),
@@ -45,22 +46,24 @@ import Testing
 
         private static let places = [0, 2, 4, 6, 1, 3, 5, 7]
 
+        /// Eight nibbles, the first lowest.
+        private func word(_ nibble: (Int) -> Int) -> UInt32 {
+            var word: UInt32 = 0
+            for place in 0..<8 { word |= UInt32(nibble(place)) << UInt32(4 * place) }
+            return word
+        }
+
         /// A row of nibbles along outputs.
         private func packed(_ values: (Int) -> Int) -> [UInt32] {
-            (0..<outputs / 8).map { word in
-                (0..<8).reduce(UInt32(0)) { result, place in
-                    let output = 8 * word + (test.isAWQ ? Self.places[place] : place)
-                    return result | UInt32(values(output)) << UInt32(4 * place)
-                }
+            (0..<outputs / 8).map { index in
+                word { values(8 * index + (test.isAWQ ? Self.places[$0] : $0)) }
             }
         }
 
         var packedQuants: [UInt32] {
             if test.isAWQ { return (0..<test.inputs).flatMap { input in packed { quants[$0][input] } } }
-            return (0..<test.inputs / 8).flatMap { word in
-                (0..<outputs).map { output in
-                    (0..<8).reduce(UInt32(0)) { $0 | UInt32(quants[output][8 * word + $1]) << UInt32(4 * $1) }
-                }
+            return (0..<test.inputs / 8).flatMap { index in
+                (0..<outputs).map { output in word { quants[output][8 * index + $0] } }
             }
         }
 
@@ -109,7 +112,8 @@ import Testing
         var random = RandomNumbers(seed: 3)
         let x = EmulatedBuffer(random.floats(rows * test.inputs).map(BFloat16.init))
         let widened = EmulatedBuffer((0..<outputs).flatMap { o in (0..<test.inputs).map { weights.value(o, $0) } })
-        let (found, wanted) = (EmulatedBuffer<Float>(count: rows * outputs), EmulatedBuffer<Float>(count: rows * outputs))
+        let found = EmulatedBuffer<Float>(count: rows * outputs)
+        let wanted = EmulatedBuffer<Float>(count: rows * outputs)
         let rest: [KernelArgument] = [
             .pointer(nil), .pointer(nil), .int(rows), .int(outputs), .int(test.inputs), .int(1), .int(0),
         ]
@@ -117,7 +121,8 @@ import Testing
             "mr_gemm_32", grid: (1, 1, 1), block: 128, sharedBytes: 4 * (128 + 32) * 128,
             arguments: [.buffer(x), .buffer(widened), .pointer(nil), .buffer(wanted)] + rest)
         try emulate(
-            "mr_gemm_quantized_32_\(CUDALaunchGemmQuantized.weightType(group: test.group))", grid: (1, 1, 1), block: 128,
+            "mr_gemm_quantized_32_\(CUDALaunchGemmQuantized.weightType(group: test.group))", grid: (1, 1, 1),
+            block: 128,
             sharedBytes: CUDALaunchGemmQuantized.sharedBytes(group: test.group, tokens: 32),
             arguments: [
                 .buffer(x), .buffer(padded),

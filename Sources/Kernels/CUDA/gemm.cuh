@@ -2,8 +2,8 @@
 //
 // y[rows, outputs] = x[rows, inputs] · w[outputs, inputs]ᵀ, in tiles of 128 outputs by TOKENS rows. Weights are the
 // left operand of mma.m16n8k16 and rows its columns, in every tile, so that a row's sums never depend on where in a
-// tile it lies. The canonical order of one sum: inputs are cut into `splits` spans, a number that follows from the shape of w
-// alone; within a span, steps of 16 inputs ascend into one accumulator; spans are added up ascending.
+// tile it lies. The canonical order of one sum: inputs are cut into `splits` spans, a number that follows from the
+// shape of w alone; within a span, steps of 16 inputs ascend into one accumulator; spans are added up ascending.
 #pragma once
 #include "mr.cuh"
 

@@ -1,6 +1,7 @@
 // Matrix products of weights in GGUF's block formats, which stay as they are in memory. Macro: MR_WEIGHT_TYPE, GGUF's
-// number of the type: 2 Q4_0, 3 Q4_1, 6 Q5_0, 7 Q5_1, 8 Q8_0, 10 Q2_K ... 14 Q6_K, 20 IQ4_NL, 23 IQ4_XS; or 100 to 102 for groups.cu's. The results are
-// the bits of gemm.cu on the weights that mr_dequantize makes of these, given the same `splits`.
+// number of the type: 2 Q4_0, 3 Q4_1, 6 Q5_0, 7 Q5_1, 8 Q8_0, 10 Q2_K ... 14 Q6_K, 20 IQ4_NL, 23 IQ4_XS; or 100 to 102
+// for groups.cu's. The results are the bits of gemm.cu on the weights that mr_dequantize makes of these, given the same
+// `splits`.
 //
 // Geometry (CUDALaunchGemmQuantized.swift computes it): as gemm.cu with TOKENS 16, 32 or 64, but for shared memory; see
 // there for partial and counters. Many rows are better served by mr_dequantize and gemm.cu. w [outputs][rowBytes] is

@@ -1,9 +1,9 @@
-// Weights in GGUF's block formats as the left operand of gemm.cuh: widened in shared memory, 64 inputs at a time, to the
-// very bfloat16 values of mr_dequantize, so that a product has the same bits as one of the widened matrix.
+// Weights in GGUF's block formats as the left operand of gemm.cuh: widened in shared memory, 64 inputs at a time, to
+// the very bfloat16 values of mr_dequantize, so that a product has the same bits as one of the widened matrix.
 // Layouts: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and the block layouts of ggml's tensor types; and
-// three of our own that 4-bit GPTQ and AWQ weights are repacked to (groups.cu): types 100, 101 and 102, groups of 128, 64
-// and 32 elements that are {u16 scale; u16 zero; u8 q[16] for each 32 elements, as Q4_0's}: scale * (q - zero), the scale
-// a float16, or a bfloat16 where bit 15 of the zero is set.
+// three of our own that 4-bit GPTQ and AWQ weights are repacked to (groups.cu): types 100, 101 and 102, groups of 128,
+// 64 and 32 elements that are {u16 scale; u16 zero; u8 q[16] for each 32 elements, as Q4_0's}: scale * (q - zero), the
+// scale a float16, or a bfloat16 where bit 15 of the zero is set.
 #pragma once
 #include "gemm.cuh"
 

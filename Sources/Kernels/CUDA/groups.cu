@@ -1,16 +1,17 @@
-// 4-bit weights of GPTQ and AWQ checkpoints to rows of groups that gemm_quantized.cu multiplies by (types 100 to 102; see
-// gemm_quantized.cuh), and these to bfloat16 for gemm.cu. GPTQ: https://arxiv.org/abs/2210.17323, packed as AutoGPTQ
+// 4-bit weights of GPTQ and AWQ checkpoints to rows of groups that gemm_quantized.cu multiplies by (types 100 to 102;
+// see gemm_quantized.cuh), and these to bfloat16 for gemm.cu. GPTQ: https://arxiv.org/abs/2210.17323, packed as AutoGPTQ
 // does; AWQ: https://arxiv.org/abs/2306.00978, packed as its reference kernels expect. Both store matrices transposed.
 #include "gemm_quantized.cuh"
 
-// out [outputs][inputs / group][4 + group / 2], group 32, 64 or 128. A checkpoint's own group is `stored`, a multiple of
-// `group`; scales [inputs / stored][outputs], float16 or bfloat16 (`wideScales`).
+// out [outputs][inputs / group][4 + group / 2], group 32, 64 or 128. A checkpoint's own group is `stored`, a multiple
+// of `group`; scales [inputs / stored][outputs], float16 or bfloat16 (`wideScales`).
 //   GPTQ: quants [inputs / 8][outputs] and zeros [inputs / stored][outputs / 8], eight to a word, the first lowest;
 //   AWQ (`awq`): quants [inputs][outputs / 8] and zeros alike, where word places 0...7 are outputs 0 2 4 6 1 3 5 7.
-// zeroOffset is added to zeros: 1 in GPTQ's first format, else 0. Grid (ceil(outputs / 128), inputs / group), block 128.
+// zeroOffset is added to zeros: 1 in GPTQ's first format, else 0. Grid (ceil(outputs / 128), inputs / group), block
+// 128.
 extern "C" __global__ void __launch_bounds__(128)
-    mr_repack_groups(const unsigned *quants, const unsigned *zeros, const unsigned short *scales, void *out, int outputs,
-                     int inputs, int group, int stored, int awq, int zeroOffset, int wideScales) {
+    mr_repack_groups(const unsigned *quants, const unsigned *zeros, const unsigned short *scales, void *out,
+                     int outputs, int inputs, int group, int stored, int awq, int zeroOffset, int wideScales) {
     int output = (int)(blockIdx.x * blockDim.x + threadIdx.x), first = (int)blockIdx.y * group;
     if (output >= outputs) return;
     long long source = first / stored;

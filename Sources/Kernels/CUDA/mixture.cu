@@ -1,12 +1,13 @@
-// Mixture of experts: chooses each row's experts, groups rows by expert on the device, runs each expert over its rows, and
-// adds up each row's experts in ascending order. gemm.cuh has the products' arithmetic: a row's result is the same bits
-// whatever rows it shares an expert with. Macro: MR_WEIGHT_TYPE, GGUF's number of the experts' weight type (as in
-// gemm_quantized.cu); 30, bfloat16, where it is not given. Gate-up and down may be of different types: two compilations.
+// Mixture of experts: chooses each row's experts, groups rows by expert on the device, runs each expert over its rows,
+// and adds up each row's experts in ascending order. gemm.cuh has the products' arithmetic: a row's result is the same
+// bits whatever rows it shares an expert with. Macro: MR_WEIGHT_TYPE, GGUF's number of the experts' weight type (as in
+// gemm_quantized.cu); 30, bfloat16, where it is not given. Gate-up and down may be of different types: two
+// compilations.
 //
 // In order, each a launch (CUDALaunchMixture.swift computes the geometry):
 //   mr_mixture_route             grid (rows), block 32
 //   mr_mixture_group             grid 1, block 1024, shared experts * 12 + 4 bytes
-//   mr_mixture_gate_up_TOKENS    grid (tiles, ceil(inner / 64)), block 128, shared as gemm.cu or gemm_quantized.cu has it
+//   mr_mixture_gate_up_TOKENS    grid (tiles, ceil(inner / 64)), block 128, shared as of gemm.cu or gemm_quantized.cu
 //   mr_mixture_down_TOKENS       grid (tiles, ceil(hidden / 128)), the same
 //   mr_mixture_add               grid (rows, ceil(hidden / 1024)), block 256
 // The grid covers the most tiles there can be: rows * chosen / TOKENS + min(experts, rows * chosen).
@@ -15,8 +16,8 @@
 #endif
 #include "gemm_quantized.cuh"
 
-// Softmax over a row's scores [rows, experts] (at most 1024); the best `chosen`, of equals the first, in ascending order
-// of expert to choices [rows, chosen] and weights [rows, chosen]: as they are, or of sum 1 where `renormalise`.
+// Softmax over a row's scores [rows, experts] (at most 1024); the best `chosen`, of equals the first, in ascending
+// order of expert to choices [rows, chosen] and weights [rows, chosen]: as they are, or of sum 1 where `renormalise`.
 extern "C" __global__ void __launch_bounds__(32)
     mr_mixture_route(const float *scores, int *choices, float *weights, int experts, int chosen, int renormalise) {
     const int perLane = 32;

@@ -21,12 +21,15 @@ package struct CUDASource: Hashable, Sendable {
     static let attention = CUDASource("attention.cu")
     static let attentionAny = CUDASource("attention_any.cu")
     static let gemm = CUDASource("gemm.cu")
+    static let gemmQuantized = CUDASource("gemm_quantized.cu")
+    static let groups = CUDASource("groups.cu")
+    static let mixture = CUDASource("mixture.cu")
     static let sampling = CUDASource("sampling.cu")
     static let argmax = CUDASource("argmax.cu")
 
     /// What sources include.
     static let headers = [
-        CUDASource("mr.cuh"), CUDASource("attention.cuh"), CUDASource("gemm.cuh"), CUDASource("gemm_quantized.cuh"),
-        CUDASource("sampling.cuh"),
+        CUDASource("mr.cuh"), CUDASource("fp8.cuh"), CUDASource("attention.cuh"), CUDASource("gemm.cuh"),
+        CUDASource("gemm_quantized.cuh"), CUDASource("sampling.cuh"),
     ]
 }

@@ -20,6 +20,9 @@ static const unsigned char attention_any_cu[] = {
 static const unsigned char elementwise_cu[] = {
 #embed "../../Kernels/CUDA/elementwise.cu"
 };
+static const unsigned char fp8_cuh[] = {
+#embed "../../Kernels/CUDA/fp8.cuh"
+};
 static const unsigned char gemm_cu[] = {
 #embed "../../Kernels/CUDA/gemm.cu"
 };
@@ -31,6 +34,12 @@ static const unsigned char gemm_quantized_cu[] = {
 };
 static const unsigned char gemm_quantized_cuh[] = {
 #embed "../../Kernels/CUDA/gemm_quantized.cuh"
+};
+static const unsigned char groups_cu[] = {
+#embed "../../Kernels/CUDA/groups.cu"
+};
+static const unsigned char mixture_cu[] = {
+#embed "../../Kernels/CUDA/mixture.cu"
 };
 static const unsigned char mr_cuh[] = {
 #embed "../../Kernels/CUDA/mr.cuh"
@@ -51,10 +60,13 @@ static const mr_cuda_source sources[] = {
     {"attention.cuh", attention_cuh, sizeof(attention_cuh)},
     {"attention_any.cu", attention_any_cu, sizeof(attention_any_cu)},
     {"elementwise.cu", elementwise_cu, sizeof(elementwise_cu)},
+    {"fp8.cuh", fp8_cuh, sizeof(fp8_cuh)},
     {"gemm.cu", gemm_cu, sizeof(gemm_cu)},
     {"gemm.cuh", gemm_cuh, sizeof(gemm_cuh)},
     {"gemm_quantized.cu", gemm_quantized_cu, sizeof(gemm_quantized_cu)},
     {"gemm_quantized.cuh", gemm_quantized_cuh, sizeof(gemm_quantized_cuh)},
+    {"groups.cu", groups_cu, sizeof(groups_cu)},
+    {"mixture.cu", mixture_cu, sizeof(mixture_cu)},
     {"mr.cuh", mr_cuh, sizeof(mr_cuh)},
     {"sampling.cu", sampling_cu, sizeof(sampling_cu)},
     {"sampling.cuh", sampling_cuh, sizeof(sampling_cuh)},
