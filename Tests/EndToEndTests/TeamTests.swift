@@ -282,7 +282,8 @@ struct Team {
             drain-timeout = 5s
             """)
         let input = try team.scratch.write(
-            "in.jsonl", #"{"prompt": "a very secret prompt", "max_tokens": 4}"# + "\n" + #"{"prompt": "secret", "top_p": 7}"#)
+            "in.jsonl",
+            #"{"prompt": "a very secret prompt", "max_tokens": 4}"# + "\n" + #"{"prompt": "secret", "top_p": 7}"#)
         let worker = try MillraceProcess(
             ["worker", "--config", config], in: team.scratch.url, environment: ["JOURNAL_STREAM": "8:1"])
         let batch = try team.submit(input)
