@@ -27,7 +27,8 @@ import Testing
             let process = Process()
             process.executableURL = URL(filePath: "/usr/bin/env")
             process.arguments = arguments
-            process.environment = ProcessInfo.processInfo.environment.merging(["SYSTEMD_PAGER": "", "LC_ALL": "C"]) { $1 }
+            let plain = ["SYSTEMD_PAGER": "", "LC_ALL": "C"]
+            process.environment = ProcessInfo.processInfo.environment.merging(plain) { $1 }
             let pipe = Pipe()
             process.standardOutput = pipe
             process.standardError = pipe
