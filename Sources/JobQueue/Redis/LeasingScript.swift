@@ -14,6 +14,7 @@ extension RedisScript {
         local worker, most, most_tokens, most_bytes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
         local expires, before = math.min(now + tonumber(ARGV[5]), FOREVER), tonumber(ARGV[7])
         if call('HGET', META, 'paused') == '1' then return {'out', {}, {}, {}} end
+        begin_freeing()
         local models
         if ARGV[8] ~= '*' then
           models = {[''] = true}

@@ -20,6 +20,10 @@ enum RedisPrelude {
           for i = 1, #list, 1000 do call(command, key, unpack(list, i, math.min(i + 999, #list))) end
         end
 
+        -- A server at its maxmemory refuses a script's first write, and none after it. What works requests off frees
+        -- more than it takes, so it begins with a write that is never refused; submitting does not.
+        local function begin_freeing() call('ZREM', LEASES, '') end
+
         -- Batches by id; false: not there.
         local batches = {}
         local COUNTS = {'total', 'queued', 'leased', 'completed', 'failed', 'cancelled', 'expired', 'prompt_tokens',
