@@ -158,6 +158,62 @@ import Testing
         try await queue.close()
     }
 
+    /// Tenants are read in pages, opened in turn.
+    @Test func hundredsOfTenantsTakeTurns() async throws {
+        let server = try RedisServer()
+        let queue = try await open(server)
+        let names = (0..<200).map { "t\($0)" }
+        for name in names {
+            let batch = try await queue.open(BatchSpecification(tenant: name), at: 0)
+            try await queue.append((0..<3).map { request($0) }, to: batch, from: 0, at: 0)
+            try await queue.seal(batch, total: 3, at: 0)
+        }
+        let sorted = names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        for _ in 0..<2 {
+            let leased = try await queue.lease(max: 200, worker: "w", durationMs: 9_000, at: 0)
+            #expect(leased.map(\.tenant) == sorted)
+        }
+        let claim = LeaseClaim(worker: "w", maxRequests: 150, durationMs: 9_000)
+        #expect(try await queue.lease(claim, at: 0).map(\.tenant) == Array(sorted[..<150]))
+        #expect(try await queue.lease(claim, at: 0).map(\.tenant) == Array(sorted[150...]))
+        #expect(try await queue.lease(claim, at: 0).isEmpty)
+        #expect(try await queue.integrityProblems() == [])
+        try await queue.close()
+    }
+
+    @Test func usersAndDatabasesAreReachedOverTCP() async throws {
+        let listening = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                _ = bind(listening, $0, length)
+                _ = getsockname(listening, $0, &length)
+            }
+        }
+        close(listening)
+        let port = UInt16(bigEndian: address.sin_port)
+        let server = try RedisServer([
+            "--port", "\(port)", "--bind", "127.0.0.1", "--user", "worker", "on", ">p@ss", "~millrace:*", "&*",
+            "+@all",
+        ])
+        let url = "redis://worker:p%40ss@127.0.0.1:\(port)/3?queue=q"
+        let queue = try await QueueAddress(url).open()
+        let batch = try await queue.open(BatchSpecification(), at: 0)
+        try await queue.append([request(0)], to: batch, from: 0, at: 0)
+        try await queue.seal(batch, total: 1, at: 0)
+        #expect(try await queue.lease(max: 1, worker: "w", durationMs: 9_000, at: 0).count == 1)
+        try await queue.close()
+        // Elsewhere there is nothing of it.
+        let other = try await open(server)
+        #expect(try await other.call(["DBSIZE"]).int == 1)
+        _ = try await other.call(["SELECT", "3"])
+        #expect(try await other.call(["DBSIZE"]).int ?? 0 > 5)
+        try await other.close()
+    }
+
     @Test func aClosedQueueAnswersNothing() async throws {
         let server = try RedisServer()
         let queue = try await open(server)
