@@ -181,7 +181,8 @@ import Testing
         try await queue.close()
     }
 
-    @Test func usersAndDatabasesAreReachedOverTCP() async throws {
+    /// One that was free a moment ago.
+    private static func freePort() -> Int {
         let listening = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -194,7 +195,38 @@ import Testing
             }
         }
         close(listening)
-        let port = UInt16(bigEndian: address.sin_port)
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    /// All keys of a queue are in one slot, those that scripts make up as well.
+    @Test func aClusterKeepsAQueueWhole() async throws {
+        let server = try RedisServer([
+            "--port", "\(Self.freePort())", "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-port",
+            "\(Self.freePort())",
+        ])
+        let address = try RedisAddress(endpoint: .unix(path: server.socket))
+        let refusal = try await failure { try await RedisQueue.open(address).close() }
+        guard case .unavailable(let what) = refusal else { throw refusal }
+        #expect(what.contains("cluster is down"))
+        let connection = RedisConnection(address, connectTimeoutMs: 5000, callTimeoutMs: 5000)
+        _ = try await connection.call(RedisCommand(["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]))
+        var queue: RedisQueue?
+        while queue == nil { queue = try? await open(server) }
+        let there = try #require(queue)
+        let batch = try await there.open(BatchSpecification(idempotencyKey: "k"), at: 0)
+        try await there.append((0..<9).map { request($0) }, to: batch, from: 0, at: 0)
+        try await there.seal(batch, total: 9, at: 0)
+        let leased = try await there.lease(max: 5, worker: "w", durationMs: 10, at: 0)
+        _ = try await there.settle([Settlement(lease: leased[0].lease, outcome: response("t"))], at: 1)
+        #expect(try await there.recover(at: 10) == 4)
+        try await there.cancel(batch, at: 11)
+        #expect(try await there.integrityProblems() == [])
+        try await there.close()
+        await connection.close()
+    }
+
+    @Test func usersAndDatabasesAreReachedOverTCP() async throws {
+        let port = Self.freePort()
         let server = try RedisServer([
             "--port", "\(port)", "--bind", "127.0.0.1", "--user", "worker", "on", ">p@ss", "~millrace:*", "&*",
             "+@all",
