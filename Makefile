@@ -1,5 +1,5 @@
 # Every target sets up what it needs itself, so that the first thing anyone types works.
-.PHONY: help setup build model demo test test-reference fuzz clean
+.PHONY: help setup build install uninstall model demo test test-reference test-chaos chaos fuzz clean
 .DEFAULT_GOAL := help
 
 BIN := .build/release/millrace
@@ -7,6 +7,8 @@ SWIFT_BUILD := swift build -c release
 # Tests reach into modules, which a release build only allows when asked; so they have a build folder of their own.
 TEST_FLAGS := -c release -Xswiftc -enable-testing --scratch-path .build-test
 FUZZ_SECONDS := 60
+CHAOS_SEED := 1
+CHAOS := Tests/Chaos/chaos.py --node .build-test/release/ChaosNode --seed $(CHAOS_SEED)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +18,27 @@ setup: ## install the Debian/Ubuntu packages that building and testing need
 
 build: setup ## build the release binary, .build/release/millrace
 	$(SWIFT_BUILD) --product millrace
+
+PREFIX := /usr/local
+SYSCONFDIR := /etc
+UNITDIR := /etc/systemd/system
+UNITS := millrace-worker@.service millrace-forwarder.service millrace.target
+
+install: ## install the program and its systemd units (PREFIX, DESTDIR, UNITDIR, SYSCONFDIR)
+	@test -x $(BIN) || $(MAKE) build
+	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/millrace
+	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/millrace/worker $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/share/doc/millrace
+	install -d -m 700 $(DESTDIR)$(SYSCONFDIR)/millrace/keys
+	@for unit in $(UNITS); do \
+	    sed 's,/usr/local/bin/,$(PREFIX)/bin/,; s,/etc/millrace/,$(SYSCONFDIR)/millrace/,g' systemd/$$unit \
+	        > $(DESTDIR)$(UNITDIR)/$$unit && chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+	install -m 644 systemd/examples/* docs/operations.md $(DESTDIR)$(PREFIX)/share/doc/millrace/
+	@test -n "$(DESTDIR)" || ! command -v systemctl >/dev/null || systemctl daemon-reload 2>/dev/null || true
+
+uninstall: ## remove what install put in place; configuration in SYSCONFDIR stays
+	rm -f $(DESTDIR)$(PREFIX)/bin/millrace $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS))
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/millrace
+	@test -n "$(DESTDIR)" || ! command -v systemctl >/dev/null || systemctl daemon-reload 2>/dev/null || true
 
 model: setup ## fetch the demo model (SmolLM2-135M-Instruct, 98 MB) into the cache
 	@scripts/fetch-model smollm2
@@ -30,6 +53,15 @@ test-reference: setup ## check against the reference data in $$MILLRACE_REFERENC
 	@scripts/fetch-model smollm2
 	@scripts/fetch-model gemma3-270m
 	swift test $(TEST_FLAGS) --filter ReferenceTests
+
+test-chaos: setup ## kill, stop, cut off and poison processes on a real Redis, and check what is left
+	Tests/Chaos/test_checker.py
+	swift build $(TEST_FLAGS) --product ChaosNode
+	$(CHAOS)
+
+chaos: setup ## the same in large (CHAOS_SEED=n)
+	swift build $(TEST_FLAGS) --product ChaosNode
+	$(CHAOS) --requests 20000 --batches 20 --workers 8 --look-s 5 --patience-s 900
 
 fuzz: setup ## mutate checkpoint files for FUZZ_SECONDS (default 60) and feed them to the readers
 	swift run $(TEST_FLAGS) FuzzCheckpoint --seconds $(FUZZ_SECONDS) --corpus Tests/Fixtures/corpus

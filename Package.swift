@@ -21,6 +21,12 @@ let package = Package(
         .systemLibrary(name: "CPCRE2", path: "Sources/System/CPCRE2"),
         .systemLibrary(name: "CHiredis", path: "Sources/System/CHiredis"),
         .systemLibrary(name: "CCurl", path: "Sources/System/CCurl"),
+        .target(name: "CCUDA", path: "Sources/System/CCUDA", cSettings: kernelFlags),
+        // CUDA kernels, which the machine they run on compiles; here they are text.
+        .target(name: "CUDASources", path: "Sources/System/CUDASources", cSettings: kernelFlags),
+        .systemLibrary(name: "CNotify", path: "Sources/System/CNotify"),
+        .systemLibrary(name: "CSecrets", path: "Sources/System/CSecrets"),
+        .target(name: "CTOML", path: "Sources/System/CTOML"),
         .target(
             name: "CSimdjson", path: "Sources/System/CSimdjson",
             linkerSettings: [.linkedLibrary("simdjson")]),
@@ -29,8 +35,8 @@ let package = Package(
 
         .target(name: "CKernels", path: "Sources/Kernels/CPU", cSettings: kernelFlags),
         .target(
-            name: "Kernels", dependencies: ["CKernels"], path: "Sources/Kernels",
-            exclude: ["CPU"], swiftSettings: strict),
+            name: "Kernels", dependencies: ["CKernels", "CCUDA", "CUDASources"], path: "Sources/Kernels",
+            exclude: ["CPU", "CUDA"], swiftSettings: strict),
 
         .target(
             name: "Models", dependencies: ["Kernels", "JSON", "CPCRE2"], swiftSettings: strict),
@@ -50,7 +56,7 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl",
+                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl", "CNotify", "CSecrets", "CTOML",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
 
@@ -60,7 +66,8 @@ let package = Package(
         .executableTarget(
             name: "Millrace",
             dependencies: [
-                "Submitter", "Worker", "JobQueue", "Models", "Kernels", "JSON",
+                "Submitter", "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -76,10 +83,22 @@ let package = Package(
             name: "QueueBenchmark", dependencies: ["JobQueue"], path: "bench/queue", exclude: ["peers"],
             swiftSettings: strict),
 
+        // Times many transfers at once: bench/README.md.
+        .executableTarget(
+            name: "UpstreamBench", dependencies: ["Worker"], path: "bench/upstream",
+            exclude: ["slow_server.py"], swiftSettings: strict),
+
         // Killed at random moments by JobQueueTests.
         .executableTarget(
             name: "QueueCrashProbe", dependencies: ["JobQueue"], path: "Tests/QueueCrashProbe",
             swiftSettings: strict),
+
+        // The processes of the chaos scenarios: Tests/Chaos/README.md.
+        .executableTarget(
+            name: "ChaosNode",
+            dependencies: [
+                "Worker", "JobQueue", "Models", "Kernels", .product(name: "Logging", package: "swift-log"),
+            ], path: "Tests/ChaosNode", swiftSettings: strict),
 
         .testTarget(name: "TidyTests", swiftSettings: strict),
         // Runs a batch with a worker that echoes, for SubmitterTests to kill at random moments.
@@ -90,6 +109,21 @@ let package = Package(
             name: "SubmitterTests", dependencies: ["Submitter", "JobQueue", "JSON", "EchoRun"],
             swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
+        // Runs CUDA kernels without a device, from the same source.
+        .target(
+            name: "CUDAEmulation", path: "Tests/CUDAEmulation", exclude: ["probes.cu", "mistakes.cu"],
+            cxxSettings: [
+                .headerSearchPath("../../Sources/Kernels/CUDA"), .unsafeFlags(["-O2", "-ffp-contract=off"]),
+            ]),
+        // What a device has to compute, for the emulation and for a real one (GPUCheck).
+        .target(
+            name: "DeviceChecks", dependencies: ["Kernels", "Models"], path: "Tests/DeviceChecks", swiftSettings: strict),
+        .executableTarget(
+            name: "GPUCheck", dependencies: ["DeviceChecks", "Kernels", "Models"], path: "Tests/GPUCheck",
+            swiftSettings: strict),
+        .testTarget(
+            name: "CUDATests", dependencies: ["Kernels", "Models", "CUDAEmulation", "DeviceChecks", "Worker", "JSON"],
+            swiftSettings: strict),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: strict),
@@ -101,12 +135,21 @@ let package = Package(
         .testTarget(name: "Conformance", dependencies: ["JobQueue", "RedisServer"], swiftSettings: strict),
         .testTarget(
             name: "WorkerTests",
-            dependencies: ["Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON"],
+            dependencies: [
+                "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        // The client of upstreams against Tests/FakeGroq, a server of their own.
+        .testTarget(
+            name: "UpstreamTests", dependencies: [
+                "Worker", "Scheduler", "JobQueue", "JSON", "Millrace", "CCurl", "RedisServer",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],
             swiftSettings: strict),
-        .testTarget(name: "EndToEndTests", dependencies: ["Millrace", "JSON"], swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["Millrace", "JSON", "RedisServer"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17,

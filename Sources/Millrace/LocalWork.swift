@@ -1,4 +1,3 @@
-import Foundation
 import JobQueue
 import Logging
 import Submitter
@@ -18,9 +17,10 @@ struct LocalWork: Sendable {
         onStart(engine)
         var log = Logger(label: "worker")
         log.logLevel = .warning
+        let now = RunClock.system.now
         let worker = NativeWorker(
-            inbox: inbox, queue: queue, engine: engine, intake: intake, backend: "cpu",
-            now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }, log: log)
+            .embedded, identity: WorkerIdentity(name: "run", backend: settings.device.name, startedAt: now()),
+            inbox: inbox, queue: queue, engine: engine, intake: intake, now: now, log: log)
         let end = try await worker.run(.batch(batch))
         engine.stop()
         switch end {

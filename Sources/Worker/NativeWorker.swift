@@ -2,21 +2,12 @@ import JobQueue
 import Logging
 import Scheduler
 
-/// Leases requests, runs them on the engine, settles their outcomes. One noun's worth of state: what is in flight.
+/// Leases requests, runs them on the engine, settles their outcomes.
 ///
 /// Everything happens in turns of one loop, woken by a bell: engine events, the passing of time, a request to stop.
+/// A turn first takes in what happened, then talks to the store: settle, give back, renew, recover, report, lease.
+/// While the store does not answer the engine goes on with what it has, and what comes of it waits in the outbox.
 package actor NativeWorker {
-    package struct Settings: Sendable {
-        package var name = "worker"
-        package var leaseMs: Int64 = 60_000
-        /// How long running requests may go on after the first request to stop; then they are handed back.
-        package var drainMs: Int64 = 10_000
-        /// How often time is noticed: renewals, retries that become due, the end of a drain.
-        package var tickMs: Int64 = 250
-
-        package init() {}
-    }
-
     /// When to return.
     package enum Goal: Sendable {
         case untilStopped
@@ -26,15 +17,16 @@ package actor NativeWorker {
 
     package enum End: Sendable, Equatable { case reachedGoal, stopped }
 
-    fileprivate enum Signal: Sendable {
+    enum Signal: Sendable {
         case engine(EngineEvent)
+        case settings(WorkerSettings)
         case stop
         case tick
     }
 
     /// The worker's ears, made before it so that an engine can be started that talks to it.
     package struct Inbox: Sendable {
-        fileprivate let signals = SignalInbox<Signal>()
+        let signals = SignalInbox<Signal>()
 
         package init() {}
 
@@ -44,57 +36,62 @@ package actor NativeWorker {
         /// The first call drains: nothing new starts, what runs may finish for a while. The second hands everything
         /// back now.
         package func stop() { signals.post(.stop) }
+
+        /// Goes on with other settings, but for the names of the worker and what it serves on.
+        package func reload(_ settings: WorkerSettings) { signals.post(.settings(settings)) }
     }
 
-    /// A leased request and what its sequences have come to.
-    private struct InFlight {
-        var leased: LeasedRequest
-        var plan: RequestPlan
-        var sequences: [SequenceID]
-        var finished: [FinishedGeneration?]
-        var leasedAt: ContinuousClock.Instant
-
-        var isComplete: Bool { finished.allSatisfy { $0 != nil } }
+    /// What may be leased, for the sake of requests that crashed workers (I7).
+    enum Company {
+        /// Anything.
+        case open
+        /// Nothing: such a request was seen, and given back until nothing else runs here.
+        case clearing
+        /// Nothing: such a request runs alone.
+        case alone
     }
 
-    private let settings: Settings
-    private let queue: any JobQueue
-    private let engine: Engine
-    private let intake: Intake
-    private let backend: String
-    private let now: @Sendable () -> Timestamp
-    private let log: Logger
+    var settings: WorkerSettings
+    let identity: WorkerIdentity
+    let queue: any JobQueue
+    let engine: Engine
+    let intake: Intake
+    let now: @Sendable () -> Timestamp
+    let log: Logger
     private let inbox: SignalInbox<Signal>
 
-    private var inFlight: [RequestKey: InFlight] = [:]
-    private var owners: [SequenceID: (key: RequestKey, index: Int)] = [:]
-    private var tenants: [String: TenantID] = [:]
-    private var nextSequence: UInt64 = 1
-    private var submittedJobs = 0
-    private var stopLevel = 0
+    var work = HeldWork()
+    var outbox = Outbox()
+    var patience = StorePatience()
+    var agenda = Agenda()
+    var company = Company.open
+    var meter = WorkerMeter()
+    var submittedJobs = 0
+    var submittedTokens = 0
+    private(set) var stopLevel = 0
     private var drainUntil: Timestamp?
-    private var renewAt = Timestamp(milliseconds: 0)
+    private var failure: EngineFailure?
+    private var stuck: (turns: Int, since: Timestamp)?
 
     /// - Parameters:
     ///   - engine: started with `inbox.receive` as its `onEvent`.
-    ///   - backend: what outcomes name as their computer.
     package init(
-        _ settings: Settings = Settings(), inbox: Inbox, queue: any JobQueue, engine: Engine, intake: Intake,
-        backend: String, now: @escaping @Sendable () -> Timestamp, log: Logger
+        _ settings: WorkerSettings, identity: WorkerIdentity, inbox: Inbox, queue: any JobQueue, engine: Engine,
+        intake: Intake, now: @escaping @Sendable () -> Timestamp, log: Logger
     ) {
         self.settings = settings
+        self.identity = identity
         self.inbox = inbox.signals
         self.queue = queue
         self.engine = engine
         self.intake = intake
-        self.backend = backend
         self.now = now
         self.log = log
     }
 
     /// Works until the goal is reached or `stop` has taken effect.
-    /// - Throws: `JobQueueError` when the store fails, `EngineFailure` when the device does. Leases are handed back if
-    ///   the store still answers.
+    /// - Throws: `JobQueueError` when the store cannot be used (one that does not answer is waited for, where the
+    ///   settings say so), `EngineFailure` when the device fails.
     package func run(_ goal: Goal) async throws -> End {
         let ticker = Task { [inbox, settings] in
             while !Task.isCancelled {
@@ -105,161 +102,143 @@ package actor NativeWorker {
         defer { ticker.cancel() }
         inbox.post(.tick)
         for await _ in inbox.bell {
-            try await takeTurn(inbox.take())
+            for signal in inbox.take() { take(signal) }
+            noteStuckStep()
+            if let failure { throw await abandon(failure) }
+            handBackIfDue()
+            try await talkToStore()
             if let end = try await end(goal) { return end }
         }
         return .stopped
     }
 
-    private func takeTurn(_ signals: [Signal]) async throws {
-        var settlements: [Settlement] = []
-        for signal in signals {
-            switch signal {
-            case .engine(let event): try await take(event, &settlements)
-            case .stop: noteStop()
-            case .tick: break
-            }
-        }
-        try await settle(settlements)
-        try await renewIfDue()
-        try await handBackIfDue()
-        if stopLevel == 0 { try await fetch() }
+    /// Answered between the steps of a turn.
+    package var standing: WorkerStanding {
+        WorkerStanding(
+            held: work.count + outbox.count, isStopping: stopLevel > 0, storeIsAway: patience.isWaiting)
     }
 
+    /// Without waiting for something to happen.
+    func takeAnotherTurn() { inbox.post(.tick) }
+
     private func end(_ goal: Goal) async throws -> End? {
-        guard inFlight.isEmpty else { return nil }
-        if stopLevel > 0 { return .stopped }
-        guard case .batch(let id) = goal else { return nil }
+        guard work.isEmpty else { return nil }
+        if stopLevel > 0 {
+            guard outbox.isEmpty || isOutOfTime else { return nil }
+            if !outbox.isEmpty {
+                log.warning(
+                    "the queue does not answer; what was not settled will run again when its leases have expired",
+                    metadata: ["requests": "\(outbox.count)"])
+            }
+            await forget()
+            return .stopped
+        }
+        guard case .batch(let id) = goal, outbox.isEmpty else { return nil }
         return try await queue.status(id).state.isTerminal ? .reachedGoal : nil
     }
 
-    // MARK: Taking work
-
-    private func fetch() async throws {
-        while stopLevel == 0 {
-            guard let snapshot = engine.snapshot else { return }
-            let room = snapshot.room.sequences - (submittedJobs - snapshot.acceptedJobs)
-            guard room > 0 else { return }
-            let leased = try await queue.lease(
-                max: room, worker: settings.name, durationMs: settings.leaseMs, at: now())
-            guard !leased.isEmpty else { return }
-            var refused: [Settlement] = []
-            var jobs: [EngineJob] = []
-            for request in leased {
-                do throws(OutcomeError) {
-                    jobs += admit(request, try intake.plan(request))
-                } catch {
-                    refused.append(Settlement(lease: request.lease, outcome: Outcome(
-                        result: .error(error), backend: backend)))
-                }
-            }
-            if !jobs.isEmpty {
-                submittedJobs += jobs.count
-                engine.submit(jobs)
-            }
-            try await settle(refused)
+    private func forget() async {
+        guard settings.heartbeatMs != nil else { return }
+        do {
+            try await queue.forget(worker: identity.name)
+        } catch {
+            log.info("the worker's report could not be removed; it will lapse", metadata: ["reason": "\(error)"])
         }
     }
 
-    private func admit(_ leased: LeasedRequest, _ plan: RequestPlan) -> [EngineJob] {
-        let first = nextSequence
-        nextSequence += UInt64(plan.specs.count)
-        let ids = (first..<nextSequence).map(SequenceID.init)
-        let tenant = tenants[leased.tenant] ?? TenantID(tenants.count)
-        tenants[leased.tenant] = tenant
-        for (index, id) in ids.enumerated() { owners[id] = (leased.lease.key, index) }
-        inFlight[leased.lease.key] = InFlight(
-            leased: leased, plan: plan, sequences: ids, finished: Array(repeating: nil, count: ids.count),
-            leasedAt: .now)
-        return zip(ids, plan.specs).map { id, spec in EngineJob(id: id, tenant: tenant, spec: spec) }
+    // MARK: What happened
+
+    private func take(_ signal: Signal) {
+        switch signal {
+        case .engine(let event): take(event)
+        case .settings(let settings): self.settings = settings
+        case .stop: noteStop()
+        case .tick: break
+        }
     }
 
-    // MARK: Giving it back
-
-    private func take(_ event: EngineEvent, _ settlements: inout [Settlement]) async throws {
+    private func take(_ event: EngineEvent) {
         switch event {
         case .finished(let id, let generation):
-            guard let owner = owners.removeValue(forKey: id) else { return }
-            inFlight[owner.key]?.finished[owner.index] = generation
-            guard let request = inFlight[owner.key], request.isComplete else { return }
-            inFlight[owner.key] = nil
-            settlements.append(Settlement(lease: request.leased.lease, outcome: outcome(of: request)))
+            guard let item = work.finish(id, generation) else { return }
+            let outcome = FinishedRequest(item).outcome(intake, backend: identity.backend, at: now())
+            outbox.settlements.append(Settlement(lease: item.lease, outcome: outcome))
         case .failed(let id, let error):
-            guard let owner = owners[id], let request = drop(owner.key) else { return }
-            settlements.append(
-                Settlement(lease: request.leased.lease, outcome: Outcome(result: .error(error), backend: backend)))
+            guard let lease = drop(work.key(of: id)) else { return }
+            fail(lease, error)
         case .returned(let id):
-            guard let owner = owners[id], let request = drop(owner.key) else { return }
-            _ = try await queue.release([request.leased.lease], reason: .handedBack, at: now())
+            guard let lease = drop(work.key(of: id)) else { return }
+            outbox.handBacks.append(lease)
         case .stopped(let reason):
-            try await handBackAll()
-            throw EngineFailure(reason: reason ?? "the engine was stopped while work was running")
+            failure = EngineFailure(reason: reason ?? "the engine was stopped while work was running")
         }
+    }
+
+    func fail(_ lease: Lease, _ error: OutcomeError) {
+        outbox.settlements.append(
+            Settlement(lease: lease, outcome: Outcome(result: .error(error), backend: identity.backend)))
     }
 
     /// Forgets a request and stops what of it still runs.
-    private func drop(_ key: RequestKey) -> InFlight? {
-        guard let request = inFlight.removeValue(forKey: key) else { return nil }
-        engine.cancel(request.sequences.filter { owners[$0] != nil })
-        for id in request.sequences { owners[id] = nil }
-        return request
-    }
-
-    private func outcome(of request: InFlight) -> Outcome {
-        let generations = request.finished.compactMap(\.self)
-        let started = generations.map(\.startedAt).min() ?? request.leasedAt
-        let firstToken = generations.map(\.firstTokenAt).min() ?? started
-        let ended = generations.map(\.endedAt).max() ?? firstToken
-        let response = intake.response(request.plan, generations.map(\.sequence), at: now())
-        return Outcome(
-            result: .response(statusCode: 200, body: response.bytes), usage: response.usage, backend: backend,
-            timings: Timings(
-                queuedMs: started.since(request.leasedAt), prefillMs: firstToken.since(started),
-                decodeMs: ended.since(firstToken)))
-    }
-
-    private func settle(_ settlements: [Settlement]) async throws {
-        guard !settlements.isEmpty else { return }
-        let results = try await queue.settle(settlements, at: now())
-        for (settlement, result) in zip(settlements, results) where result == .lost {
-            log.info("lease lost before its outcome was settled", metadata: settlement.lease.metadata)
-        }
-    }
-
-    private func renewIfDue() async throws {
-        let time = now()
-        guard time >= renewAt else { return }
-        renewAt = time + settings.leaseMs / 3
-        let leases = inFlight.values.map(\.leased.lease)
-        guard !leases.isEmpty else { return }
-        let results = try await queue.renew(leases, durationMs: settings.leaseMs, at: time)
-        for (lease, result) in zip(leases, results) where result == .lost {
-            log.info("lease lost (cancelled or taken over)", metadata: lease.metadata)
-            _ = drop(lease.key)
-        }
+    @discardableResult
+    func drop(_ key: RequestKey?) -> Lease? {
+        guard let key, let (lease, running) = work.drop(key) else { return nil }
+        engine.cancel(running)
+        return lease
     }
 
     // MARK: Stopping
 
     private func noteStop() {
         stopLevel += 1
+        drainUntil = stopLevel == 1 ? now() + settings.drainMs : now()
         guard stopLevel == 1 else { return }
-        drainUntil = now() + settings.drainMs
+        log.info(
+            "stopping; what runs may finish",
+            metadata: ["requests": "\(work.count)", "limit_ms": "\(settings.drainMs)"])
         engine.returnWaiting()
     }
 
-    private func handBackIfDue() async throws {
-        guard let drainUntil, !inFlight.isEmpty, stopLevel > 1 || now() >= drainUntil else { return }
-        try await handBackAll()
+    private func handBackIfDue() {
+        guard let drainUntil, !work.isEmpty, now() >= drainUntil else { return }
+        let (leases, running) = work.dropAll()
+        engine.cancel(running)
+        outbox.handBacks += leases
+        log.info("handing back what still runs", metadata: ["requests": "\(leases.count)"])
     }
 
-    private func handBackAll() async throws {
-        let leases = inFlight.values.map(\.leased.lease)
-        engine.cancel(Array(owners.keys))
-        inFlight.removeAll()
-        owners.removeAll()
-        guard !leases.isEmpty else { return }
-        _ = try await queue.release(leases, reason: .handedBack, at: now())
+    /// The store had its chance.
+    private var isOutOfTime: Bool { drainUntil.map { now() >= $0 + settings.lastCallMs } ?? false }
+
+    // MARK: Failing
+
+    /// A step that does not end would keep its requests from everyone for as long as their leases are renewed.
+    private func noteStuckStep() {
+        guard let limit = settings.stepLimitMs else { return }
+        let pulse = engine.pulse
+        guard pulse.isBusy else { return stuck = nil }
+        guard let stuck, stuck.turns == pulse.turns else { return stuck = (pulse.turns, now()) }
+        if now() - stuck.since >= limit {
+            failure = EngineFailure(reason: "a step has been running for \((now() - stuck.since) / 1000) s")
+        }
+    }
+
+    /// Saves what was finished. What was running when the device failed may be what failed it: where crashes are
+    /// counted its leases are left to expire, at once, so that they are; elsewhere it is handed back.
+    /// - Returns: what the worker ends with.
+    private func abandon(_ failure: EngineFailure) async -> any Error {
+        let leases = work.dropAll().leases
+        let mayBeGuilty = settings.suspectAfterCrashes != nil
+        if !mayBeGuilty { outbox.handBacks += leases }
+        do {
+            try await settle()
+            try await handBack()
+            if mayBeGuilty, !leases.isEmpty { _ = try await queue.renew(leases, durationMs: 1, at: now()) }
+            await forget()
+        } catch {
+            log.error("what was finished could not be settled", metadata: ["reason": "\(error)"])
+        }
+        return failure
     }
 }
 
@@ -268,19 +247,4 @@ package struct EngineFailure: Error, CustomStringConvertible {
     package let reason: String
     package init(reason: String) { self.reason = reason }
     package var description: String { reason }
-}
-
-extension Lease {
-    /// Batch, request and attempt, as every log line about a lease names them.
-    var metadata: Logger.Metadata {
-        ["batch": "\(key.batch)", "request": "\(key.ordinal)", "attempt": "\(attempt)"]
-    }
-}
-
-extension ContinuousClock.Instant {
-    /// Whole milliseconds from `start` to here.
-    fileprivate func since(_ start: Self) -> Int64 {
-        let (seconds, attoseconds) = start.duration(to: self).components
-        return seconds * 1000 + attoseconds / 1_000_000_000_000_000
-    }
 }

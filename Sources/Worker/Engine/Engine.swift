@@ -18,6 +18,9 @@ package struct EngineJob: Sendable {
         self.cacheSalt = cacheSalt
     }
 
+    /// The most KV cache positions that it can come to need.
+    var tokens: Int { spec.prompt.count + spec.maxTokens }
+
     var newSequence: NewSequence {
         let priorities = SchedulerLimits.priorities
         return NewSequence(
@@ -49,11 +52,14 @@ package final class Engine: Sendable {
 
     private let mailbox = Mailbox<Command>()
     private let shared = Mutex<EngineSnapshot?>(nil)
+    private let beat = Mutex(EnginePulse())
 
     package init() {}
 
     /// nil before the model is loaded.
     package var snapshot: EngineSnapshot? { shared.withLock { $0 } }
+
+    package var pulse: EnginePulse { beat.withLock { $0 } }
 
     package func submit(_ jobs: [EngineJob]) { mailbox.post(.add(jobs)) }
     /// What of them still runs stops within one step, without an event.
@@ -101,7 +107,11 @@ package final class Engine: Sendable {
     /// - Returns: why it ended; nil by `stop`.
     private func run(_ loop: EngineLoop) -> String? {
         while true {
-            for command in mailbox.take(waiting: loop.isIdle) {
+            let isIdle = loop.isIdle
+            if isIdle { beat.withLock { $0.isBusy = false } }
+            let commands = mailbox.take(waiting: isIdle)
+            beat.withLock { $0 = EnginePulse(turns: $0.turns + 1, isBusy: true) }
+            for command in commands {
                 switch command {
                 case .add(let jobs): for job in jobs { loop.add(job) }
                 case .cancel(let ids): for id in ids { loop.cancel(id) }

@@ -28,7 +28,25 @@ package struct EngineSnapshot: Sendable {
     package var room: Room
     /// Jobs taken from the mailbox since the start.
     package var acceptedJobs = 0
+    /// Tokens of those jobs, prompts and what they may generate.
+    package var acceptedTokens = 0
     package var promptTokens = 0
     package var generatedTokens = 0
     package var steps = 0
+    /// Median of the last steps; 0 before the first.
+    package var stepMs = 0.0
+
+    /// Part of the KV cache that sequences hold, 0 to 1; what only the prefix cache keeps counts as free.
+    package var cacheUse: Double {
+        let blocks = statistics.blocksUsed + statistics.blocksFree + statistics.blocksCached
+        return blocks > 0 ? Double(statistics.blocksUsed) / Double(blocks) : 0
+    }
+}
+
+/// Whether the engine's thread gets on; readable while a step runs.
+package struct EnginePulse: Sendable, Equatable {
+    /// Turns of the loop that were begun.
+    package var turns = 0
+    /// False while it waits for work.
+    package var isBusy = false
 }
