@@ -100,10 +100,29 @@ import Testing
         #expect(appended > 100)
         #expect(try await queue.status(batch).counts.total == appended)
         #expect(try await queue.integrityProblems() == [])
-        _ = try await queue.call(["CONFIG", "SET", "maxmemory", "0"])
-        try await queue.append([request(appended, bytes: 2000)], to: batch, from: appended, at: 0)
-        try await queue.seal(batch, total: appended + 1, at: 0)
+        // What is there is worked off, which makes room.
+        try await queue.seal(batch, total: appended, at: 0)
+        let leased = try await queue.lease(max: 20, worker: "w", durationMs: 60_000, at: 0)
+        #expect(leased.count == 20)
+        let error503 = OutcomeError(code: "overloaded", message: "later", statusCode: 503)
+        #expect(
+            try await queue.settle(
+                leased.prefix(18).map {
+                    Settlement(lease: $0.lease, outcome: response(String(repeating: "y", count: 3000)))
+                },
+                at: 0) == Array(repeating: .done, count: 18))
+        #expect(
+            try await queue.release([leased[18].lease], reason: .failed(error503, retryAfterMs: 9), at: 0) == [.done])
+        #expect(try await queue.renew([leased[19].lease], durationMs: 60_000, at: 0) == [.done])
+        expectUnavailable(
+            try await failure { _ = try await queue.open(BatchSpecification(), at: 0) }, "maxmemory")
+        try await queue.cancel(batch, at: 0)
+        #expect(
+            try await queue.status(batch).counts
+                == BatchCounts(total: appended, completed: 18, cancelled: appended - 18))
         #expect(try await queue.integrityProblems() == [])
+        _ = try await queue.call(["CONFIG", "SET", "maxmemory", "0"])
+        _ = try await queue.open(BatchSpecification(), at: 0)
         try await queue.close()
     }
 

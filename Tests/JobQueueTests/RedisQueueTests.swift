@@ -158,6 +158,94 @@ import Testing
         try await queue.close()
     }
 
+    /// Tenants are read in pages, opened in turn.
+    @Test func hundredsOfTenantsTakeTurns() async throws {
+        let server = try RedisServer()
+        let queue = try await open(server)
+        let names = (0..<200).map { "t\($0)" }
+        for name in names {
+            let batch = try await queue.open(BatchSpecification(tenant: name), at: 0)
+            try await queue.append((0..<3).map { request($0) }, to: batch, from: 0, at: 0)
+            try await queue.seal(batch, total: 3, at: 0)
+        }
+        let sorted = names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        for _ in 0..<2 {
+            let leased = try await queue.lease(max: 200, worker: "w", durationMs: 9_000, at: 0)
+            #expect(leased.map(\.tenant) == sorted)
+        }
+        let claim = LeaseClaim(worker: "w", maxRequests: 150, durationMs: 9_000)
+        #expect(try await queue.lease(claim, at: 0).map(\.tenant) == Array(sorted[..<150]))
+        #expect(try await queue.lease(claim, at: 0).map(\.tenant) == Array(sorted[150...]))
+        #expect(try await queue.lease(claim, at: 0).isEmpty)
+        #expect(try await queue.integrityProblems() == [])
+        try await queue.close()
+    }
+
+    /// One that was free a moment ago.
+    private static func freePort() -> Int {
+        let listening = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                _ = bind(listening, $0, length)
+                _ = getsockname(listening, $0, &length)
+            }
+        }
+        close(listening)
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    /// All keys of a queue are in one slot, those that scripts make up as well.
+    @Test func aClusterKeepsAQueueWhole() async throws {
+        let server = try RedisServer([
+            "--port", "\(Self.freePort())", "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-port",
+            "\(Self.freePort())",
+        ])
+        let address = try RedisAddress(endpoint: .unix(path: server.socket))
+        let refusal = try await failure { try await RedisQueue.open(address).close() }
+        guard case .unavailable(let what) = refusal else { throw refusal }
+        #expect(what.contains("cluster is down"))
+        let connection = RedisConnection(address, connectTimeoutMs: 5000, callTimeoutMs: 5000)
+        _ = try await connection.call(RedisCommand(["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]))
+        var queue: RedisQueue?
+        while queue == nil { queue = try? await open(server) }
+        let there = try #require(queue)
+        let batch = try await there.open(BatchSpecification(idempotencyKey: "k"), at: 0)
+        try await there.append((0..<9).map { request($0) }, to: batch, from: 0, at: 0)
+        try await there.seal(batch, total: 9, at: 0)
+        let leased = try await there.lease(max: 5, worker: "w", durationMs: 10, at: 0)
+        _ = try await there.settle([Settlement(lease: leased[0].lease, outcome: response("t"))], at: 1)
+        #expect(try await there.recover(at: 10) == 4)
+        try await there.cancel(batch, at: 11)
+        #expect(try await there.integrityProblems() == [])
+        try await there.close()
+        await connection.close()
+    }
+
+    @Test func usersAndDatabasesAreReachedOverTCP() async throws {
+        let port = Self.freePort()
+        let server = try RedisServer([
+            "--port", "\(port)", "--bind", "127.0.0.1", "--user", "worker", "on", ">p@ss", "~millrace:*", "&*",
+            "+@all",
+        ])
+        let url = "redis://worker:p%40ss@127.0.0.1:\(port)/3?queue=q"
+        let queue = try await QueueAddress(url).open()
+        let batch = try await queue.open(BatchSpecification(), at: 0)
+        try await queue.append([request(0)], to: batch, from: 0, at: 0)
+        try await queue.seal(batch, total: 1, at: 0)
+        #expect(try await queue.lease(max: 1, worker: "w", durationMs: 9_000, at: 0).count == 1)
+        try await queue.close()
+        // Elsewhere there is nothing of it.
+        let other = try await open(server)
+        #expect(try await other.call(["DBSIZE"]).int == 1)
+        _ = try await other.call(["SELECT", "3"])
+        #expect(try await other.call(["DBSIZE"]).int ?? 0 > 5)
+        try await other.close()
+    }
+
     @Test func aClosedQueueAnswersNothing() async throws {
         let server = try RedisServer()
         let queue = try await open(server)

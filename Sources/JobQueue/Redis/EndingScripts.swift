@@ -2,6 +2,7 @@
 extension RedisScript {
     private static let ending = #"""
         -- From here on nothing of the batch starts, and leases of it are lost. Its requests end in later steps.
+        begin_freeing()
         local function start_ending(b, how, state)
           local fields, numbers = call('HGETALL', part(b.id, 'lines')), {}
           local names = {q = 'queued', t = 'tokens', d = 'delayed', l = 'leased'}

@@ -15,6 +15,7 @@ extension RedisScript {
         local worker, most, most_tokens, most_bytes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
         local expires, before = math.min(now + tonumber(ARGV[5]), FOREVER), tonumber(ARGV[7])
         if call('HGET', META, 'paused') == '1' then return {'out', {}, {}, {}} end
+        begin_freeing()
         local models, wanted
         local rest = 9
         if ARGV[8] ~= '*' then
@@ -173,18 +174,31 @@ extension RedisScript {
 
         for _, priority in ipairs(call('ZRANGE', PRIORITIES, 0, -1)) do
           if #leased >= most or why ~= 'out' then break end
-          local active, lanes = call('ZRANGE', active_key(priority), 0, -1, 'WITHSCORES'), {}
-          for i = 1, #active, 2 do
-            lanes[#lanes + 1] = lane(priority, active[i], tonumber(active[i + 1]))
-          end
-          local all = {unpack(lanes)}
-          while #leased < most and #lanes > 0 do
-            -- The fewest tokens, then the first by name, as they are listed.
-            local at = 1
-            for i = 2, #lanes do
-              local a, b = lanes[i], lanes[at]
-              if a.served < b.served or (a.served == b.served and comes_before(a.tenant, b.tenant)) then at = i end
+          -- Tenants by the fewest tokens, then by name, as listed; read in pages, opened when it is their turn.
+          local lanes, all, page, page_at, pages = {}, {}, {}, 1, 0
+          local function unopened()
+            if page_at > #page and pages >= 0 then
+              page, page_at = call('ZRANGE', active_key(priority), pages, pages + 31, 'WITHSCORES'), 1
+              pages = #page == 64 and pages + 32 or -1
             end
+            if page[page_at] then return {tenant = page[page_at], served = tonumber(page[page_at + 1])} end
+          end
+          local function is_first(a, b)
+            return a.served < b.served or (a.served == b.served and comes_before(a.tenant, b.tenant))
+          end
+          while #leased < most do
+            local at
+            for i = 1, #lanes do
+              if not at or is_first(lanes[i], lanes[at]) then at = i end
+            end
+            local next = unopened()
+            if next and (not at or is_first(next, lanes[at])) then
+              at = #lanes + 1
+              lanes[at] = lane(priority, next.tenant, next.served)
+              all[#all + 1] = lanes[at]
+              page_at = page_at + 2
+            end
+            if not at then break end
             local r = lanes[at].head()
             if not r then
               table.remove(lanes, at)

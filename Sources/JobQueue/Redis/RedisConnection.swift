@@ -249,7 +249,10 @@ private final class RedisThread {
         guard let reply = Self.read(context) else {
             throw .unavailable("\(address): the connection was lost (\(reason(context))) while it was opened")
         }
-        if case .error(let error) = reply { throw RedisFailure.describe(error, "\(address)") }
+        guard case .error(var error) = reply else { return }
+        // A server may repeat what it was sent (I10).
+        if let password = address.password, !password.isEmpty { error = error.replacing(password, with: "***") }
+        throw RedisFailure.describe(error, "\(address)")
     }
 
     /// Longer after each failure, and by chance, so that many clients do not come back at the same instant.

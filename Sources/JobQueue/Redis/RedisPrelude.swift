@@ -20,6 +20,10 @@ enum RedisPrelude {
           for i = 1, #list, 1000 do call(command, key, unpack(list, i, math.min(i + 999, #list))) end
         end
 
+        -- A server at its maxmemory refuses a script's first write, and none after it. What works requests off frees
+        -- more than it takes, so it begins with a write that is never refused; submitting does not.
+        local function begin_freeing() call('ZREM', LEASES, '') end
+
         -- Batches by id; false: not there.
         local batches = {}
         local COUNTS = {'total', 'queued', 'leased', 'completed', 'failed', 'cancelled', 'expired', 'prompt_tokens',
@@ -36,8 +40,8 @@ enum RedisPrelude {
           end
           local b = {id = id, gone = {}, seq = tonumber(v[1]), tenant = v[2], priority = v[3], state = v[4],
             ending = v[5], max_attempts = tonumber(v[6]), retention_ms = v[7], accepted_at = v[8], deadline = v[9],
-            window_ms = v[10], seed = v[11], ending_at = tonumber(v[12] or 0), ending_from = tonumber(v[13] or 0), paused_for = v[14],
-            remove_requests = {}, remove_live = {}}
+            window_ms = v[10], seed = v[11], ending_at = tonumber(v[12] or 0), ending_from = tonumber(v[13] or 0),
+            paused_for = v[14], remove_requests = {}, remove_live = {}}
           for i, name in ipairs(COUNTS) do b[name] = tonumber(v[14 + i]) end
           b.was_queued = b.queued
           batches[id] = b

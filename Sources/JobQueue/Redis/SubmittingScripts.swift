@@ -106,6 +106,7 @@ extension RedisScript {
         if text(b.total) ~= ARGV[3] then return {'total', text(b.total)} end
         if b.accepted_at then return 'ok' end
         if b.state ~= 'validating' then return {'state', b.state} end
+        begin_freeing()
         b.state, b.accepted_at = 'in_progress', text(now)
         call('HSET', batch_key(b.id), 'accepted_at', text(now))
         if b.window_ms then

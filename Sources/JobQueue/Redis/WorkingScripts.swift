@@ -6,6 +6,7 @@ extension RedisScript {
     static let renew = RedisScript(
         "renew",
         #"""
+        begin_freeing()
         local expires, results = math.min(now + tonumber(ARGV[2]), FOREVER), {}
         for at = 3, #ARGV, 3 do
           local r = held(ARGV[at], ARGV[at + 1], ARGV[at + 2])
@@ -22,6 +23,7 @@ extension RedisScript {
     static let settle = RedisScript(
         "settle",
         #"""
+        begin_freeing()
         local results = {}
         for at = 2, #ARGV, 12 do
           local r, b = held(ARGV[at], ARGV[at + 1], ARGV[at + 2])
@@ -45,6 +47,7 @@ extension RedisScript {
     static let release = RedisScript(
         "release",
         #"""
+        begin_freeing()
         local results, delay, param = {}, tonumber(ARGV[3]), ARGV[6]
         local error = {code = ARGV[4], message = ARGV[5], status = tonumber(ARGV[7])}
         if param ~= '-' then error.param = string.sub(param, 2) end
@@ -67,6 +70,7 @@ extension RedisScript {
     static let reclaim = RedisScript(
         "reclaim",
         #"""
+        begin_freeing()
         local expired = call('ZRANGEBYSCORE', LEASES, '-inf', text(now), 'LIMIT', 0, ARGV[2])
         local found, moved = {}, 0
         for _, member in ipairs(expired) do

@@ -77,7 +77,7 @@ def celery_app():
 def celery_worker():
     sys.stdout = sys.stderr = open(os.devnull, "w")
     app, _ = celery_app()
-    app.worker_main(["worker", "-P", "solo", "-l", "critical", "--without-gossip", "--without-mingle"])
+    app.worker_main(["-q", "worker", "-P", "solo", "-l", "critical", "--without-gossip", "--without-mingle"])
 
 
 def run_celery():
