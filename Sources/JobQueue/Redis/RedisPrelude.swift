@@ -36,7 +36,8 @@ enum RedisPrelude {
           end
           local b = {id = id, gone = {}, seq = tonumber(v[1]), tenant = v[2], priority = v[3], state = v[4],
             ending = v[5], max_attempts = tonumber(v[6]), retention_ms = v[7], accepted_at = v[8], deadline = v[9],
-            window_ms = v[10], seed = v[11], ending_at = tonumber(v[12] or 0), ending_from = tonumber(v[13] or 0), paused_for = v[14],
+            window_ms = v[10], seed = v[11], ending_at = tonumber(v[12] or 0), ending_from = tonumber(v[13] or 0),
+            paused_for = v[14],
             remove_requests = {}, remove_live = {}}
           for i, name in ipairs(COUNTS) do b[name] = tonumber(v[14 + i]) end
           b.was_queued = b.queued
