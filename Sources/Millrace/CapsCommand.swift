@@ -52,7 +52,8 @@ struct ShowCapsCommand: AsyncParsableCommand {
         func spending(_ value: Spending) -> JSON {
             .object(
                 JSONObject([
-                    (name: "usd", value: .double(value.money.dollars)), (name: "tokens", value: .int(Int64(value.tokens))),
+                    (name: "usd", value: .double(value.money.dollars)),
+                    (name: "tokens", value: .int(Int64(value.tokens))),
                 ]))
         }
         print(

@@ -83,7 +83,8 @@ struct RouteReport {
                 let what = "cost of \(promptTokens) + \(completionTokens) tokens, USD"
                 lines.append((what, "cost_usd", .double(cost.dollars)))
             }
-            for (kind, cap) in configuration.caps(tenant: facts.tenant).sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            let caps = configuration.caps(tenant: facts.tenant)
+            for (kind, cap) in caps.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
                 lines.append(("cap per \(kind.rawValue)", "cap_\(kind.rawValue)", .string(cap.text)))
             }
         }

@@ -12,8 +12,10 @@ import Testing
     {
         let pipe = Pipe()
         let process = try MillraceProcess(
-            ["keys", "provider", "set", "--queue", "q.sqlite", "--tenant", "acme", "--name", "groq", "--master-key", "env:MASTER"]
-                + arguments, in: scratch.url, environment: ["MASTER": Self.master], input: pipe)
+            [
+                "keys", "provider", "set", "--queue", "q.sqlite", "--tenant", "acme", "--name", "groq", "--master-key",
+                "env:MASTER",
+            ] + arguments, in: scratch.url, environment: ["MASTER": Self.master], input: pipe)
         // It waits for the key; by then no core dump can hold one.
         while process.isRunning, !Self.forbidsCores(process.facts("limits")) { sched_yield() }
         let commandLine = process.commandLine

@@ -41,7 +41,7 @@ import Testing
             (0..<Self.count).map {
                 #"{"custom_id":"r\#($0)","model":"tiny","prompt":"some words and \#($0)","max_tokens":20}"# + "\n"
             }.joined())
-        let submitted = try scene.run(["submit", "in.jsonl", "--queue", "q.sqlite", "--quiet"])
+        let submitted = try scene.run(["submit", "in.jsonl", "--queue", "q.sqlite", "--quiet", "--window", "10m"])
         #expect(submitted.terminationStatus == 0, "\(scene.text("said.err"))")
         let batch = scene.text("said.out").trimmingCharacters(in: .whitespacesAndNewlines)
         // The forwarder alone first: it takes what is above the backlog, and leaves the rest.

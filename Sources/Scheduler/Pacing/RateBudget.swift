@@ -46,7 +46,8 @@ package struct RateBudget: Sendable {
         self.limits = limits
         self.backoff = backoff
         // Known limits keep a server from too much; where none is known, care does.
-        concurrency = ConcurrencyWindow(first: max(32, limits.requestsPerMinute ?? (limits.tokensPerMinute == nil ? 32 : 256)), most: limits.maxConcurrent)
+        let first = limits.requestsPerMinute ?? (limits.tokensPerMinute == nil ? 32 : 256)
+        concurrency = ConcurrencyWindow(first: max(32, first), most: limits.maxConcurrent)
         requestWindows = [
             RateWindow(limit: limits.requestsPerMinute, windowMs: RateSpan.minute.milliseconds),
             RateWindow(limit: limits.requestsPerDay, windowMs: RateSpan.day.milliseconds),

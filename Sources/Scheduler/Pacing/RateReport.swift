@@ -1,8 +1,8 @@
 /// What an answer's headers say of the limits it was counted against. All durations are from when the answer came.
 ///
 /// Names and forms as Groq documents them (https://console.groq.com/docs/rate-limits): requests are counted per day,
-/// tokens per minute, resets are written `2m59.56s`, `7.66s`, `120ms`; `retry-after` is in seconds, with a refusal only.
-/// OpenAI uses the same names, with both counted per minute.
+/// tokens per minute, resets are written `2m59.56s`, `7.66s`, `120ms`; `retry-after` is in seconds, with a refusal
+/// only. OpenAI uses the same names, with both counted per minute.
 package struct RateReport: Sendable, Equatable {
     package struct Amount: Sendable, Equatable {
         package var limit: Int?

@@ -2,13 +2,14 @@ import DequeModule
 
 /// How much may be sent to a server in a span of time, learned from what was sent and from what the server says.
 ///
-/// Servers count in different ways: over a rolling span, in fixed spans, or with a bucket that refills steadily. Whoever
-/// never sends more than the limit in any span keeps within all three, so that is the rule at first. The server's own
-/// word (`remaining`) then replaces our count, less what was sent after the request that brought it. When its `reset`
-/// shows steady refilling, time gives back in proportion instead of a span later, which is worth up to one span.
-/// When its reset has passed, one request may ask anew although our count has no room: so a fixed span that began, or
-/// what others left, is noticed at the cost of a refusal or two a span. Once such a question found everything free, the
-/// next resets are believed: sending goes on at ten times the limit's pace before the first answer.
+/// Servers count in different ways: over a rolling span, in fixed spans, or with a bucket that refills steadily.
+/// Whoever never sends more than the limit in any span keeps within all three, so that is the rule at first. The
+/// server's own word (`remaining`) then replaces our count, less what was sent after the request that brought it.
+/// When its `reset` shows steady refilling, time gives back in proportion instead of a span later, which is worth up
+/// to one span. When its reset has passed, one request may ask anew although our count has no room: so a fixed span
+/// that began, or what others left, is noticed at the cost of a refusal or two a span. Once such a question found
+/// everything free, the next resets are believed: sending goes on at ten times the limit's pace before the first
+/// answer.
 ///
 /// What is remembered is bounded: sends are counted in 240 granules of the span, each given back when the whole granule
 /// has left it.

@@ -32,9 +32,9 @@ package struct SpillFacts: Sendable, Equatable {
 /// How much of a batch a forwarder takes from the local workers.
 ///
 /// What they will have done by the deadline, at their present pace and with a margin, stays theirs: it costs nothing.
-/// The rest goes upstream from now on, since its limits need time, too; but no more is taken than keeps the upstream busy
-/// for a while. Asked again every few seconds, it corrects itself when the pace changes: what local workers do faster
-/// than expected is not taken, and nothing waits upstream that could have been computed here.
+/// The rest goes upstream from now on, since its limits need time, too; but no more is taken than keeps the upstream
+/// busy for a while. Asked again every few seconds, it corrects itself when the pace changes: what local workers do
+/// faster than expected is not taken, and nothing waits upstream that could have been computed here.
 package enum SpillPolicy {
     /// What is on its way keeps the upstream busy this long.
     package static let horizonSeconds = 20.0

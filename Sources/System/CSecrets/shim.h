@@ -1,5 +1,6 @@
 // What holding secrets needs of C: AES-256-GCM, SHA-256 and random bytes from OpenSSL's libcrypto, and Linux's prctl.
-// https://docs.openssl.org/3.0/man3/EVP_EncryptInit/ , https://man7.org/linux/man-pages/man2/pr_set_dumpable.2const.html
+// https://docs.openssl.org/3.0/man3/EVP_EncryptInit/
+// https://man7.org/linux/man-pages/man2/pr_set_dumpable.2const.html
 #pragma once
 
 #include <limits.h>

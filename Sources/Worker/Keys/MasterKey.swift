@@ -1,8 +1,8 @@
 import CSecrets
 import Foundation
 
-/// The key that tenants' keys are sealed with: 32 bytes, from a credential, a file or the environment, as they are or in
-/// hexadecimal digits. Losing it loses the sealed keys, nothing else.
+/// The key that tenants' keys are sealed with: 32 bytes, from a credential, a file or the environment, as they are or
+/// in hexadecimal digits. Losing it loses the sealed keys, nothing else.
 ///
 /// AES-256-GCM with a random nonce each (NIST SP 800-38D); what a sealed key belongs to is authenticated with it, so
 /// that one tenant's cannot be put in another's place.

@@ -1,7 +1,8 @@
 import CSecrets
 import Foundation
 
-/// Keeps a process that holds keys from leaving them in core dumps, and others of the same user from reading its memory.
+/// Keeps a process that holds keys from leaving them in core dumps, and others of the same user from reading its
+/// memory.
 package enum ProcessSecrecy {
     /// - Throws: `SecretError` when the system refuses.
     package static func begin() throws(SecretError) {

@@ -139,7 +139,9 @@ package struct RouteConfiguration: Sendable, Equatable {
             return money
         }
         guard let name = node["backend"] else { throw node.error("backend is missing") }
-        guard let models = node["models"] else { throw node.error("models is missing: patterns of the backend's names") }
+        guard let models = node["models"] else {
+            throw node.error("models is missing: patterns of the backend's names")
+        }
         guard let input = try dollars("input"), let output = try dollars("output") else {
             throw node.error("input and output are needed: dollars for a million tokens")
         }

@@ -27,7 +27,7 @@ package struct SpillPlanner: Sendable {
 
     /// - Parameters:
     ///   - held: requests of each batch that the forwarder has leased already.
-    ///   - budgetLeft: part of an upstream's day budget that is left, 0 for one that takes nothing; absent: not limited.
+    ///   - budgetLeft: part of an upstream's day budget that is left, 0 for one that takes nothing; absent: unlimited.
     package func plan(
         _ queue: any JobQueue, held: [BatchID: Int], budgetLeft: [String: Double] = [:], at now: Timestamp
     ) async throws(JobQueueError) -> [Claim] {

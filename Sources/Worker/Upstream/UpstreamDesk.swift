@@ -1,8 +1,8 @@
 import JobQueue
 import Scheduler
 
-/// What an upstream worker holds: leased requests and the lanes they wait in. Pure: told the time, it decides; the worker
-/// carries out.
+/// What an upstream worker holds: leased requests and the lanes they wait in. Pure: told the time, it decides; the
+/// worker carries out.
 struct UpstreamDesk {
     /// Requests of one lane share a budget.
     struct LaneName: Hashable { var text: String }

@@ -35,8 +35,8 @@ package protocol UpstreamRouting: Sendable {
     /// What is taken from local workers now.
     /// - Parameters:
     ///   - held: requests that are held already, of each batch.
-    ///   - budgetLeft: part of the day's limits that is left of each target by name; 0 for one that is parked. Absent: not
-    ///     limited.
+    ///   - budgetLeft: part of the day's limits that is left of each target by name, 0 for a parked one; absent:
+    ///     not limited.
     func spilled(from queue: any JobQueue, held: [BatchID: Int], budgetLeft: [String: Double], at now: Timestamp)
         async throws(JobQueueError) -> [SpillPlanner.Claim]
     /// For a request that was taken so.

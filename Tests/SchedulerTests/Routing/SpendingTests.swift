@@ -9,7 +9,7 @@ import Testing
         #expect(price.cost(promptTokens: 1, cachedTokens: 0, completionTokens: 0) == Money(nanodollars: 50))
         #expect(price.cost(promptTokens: 1000, cachedTokens: 400, completionTokens: 10).nanodollars
                 == 30_000 + 10_000 + 800)
-        #expect(Money(nanodollars: 37_500_000).times(tokens: 1) == Money(nanodollars: 38), "rounded up: never too little")
+        #expect(Money(nanodollars: 37_500_000).times(tokens: 1) == Money(nanodollars: 38), "rounded up")
         #expect(Money(nanodollars: .max).times(tokens: .max) == Money(nanodollars: .max))
         #expect(Money(nanodollars: .max) + Money(nanodollars: 1) == Money(nanodollars: .max))
         #expect(Money(dollars: 0.1).map { $0 + $0 + $0 } == Money(dollars: 0.3))
@@ -40,7 +40,7 @@ import Testing
         let dollar = Spending(money: Money(nanodollars: 1))
         #expect(reserve(&account, dollar, by: "a", within: SpendCap(money: .zero), until: 10, at: 0) == false)
         account.cap = SpendCap(tokens: 101)
-        #expect(reserve(&account, tokens(1), by: "a", within: cap, until: 10, at: 0) == true, "its own cap takes the place")
+        #expect(reserve(&account, tokens(1), by: "a", within: cap, until: 10, at: 0) == true, "its own cap")
     }
 
     @Test func aDeadSendersReservationCountsAsSpent() {
@@ -50,7 +50,7 @@ import Testing
         account.renew(by: "dead", until: 20)
         #expect(reserve(&account, tokens(60), by: "b", within: cap, until: 40, at: 15) == false)
         #expect(account.unproven.tokens == 0, "renewed: not lapsed")
-        #expect(reserve(&account, tokens(60), by: "b", within: cap, until: 40, at: 20) == false, "it may have been charged")
+        #expect(reserve(&account, tokens(60), by: "b", within: cap, until: 40, at: 20) == false, "perhaps charged")
         #expect(account.unproven.tokens == 50)
         account.settle(tokens(50), by: "dead", actual: tokens(30))
         #expect(account.unproven.tokens == 0)
@@ -84,7 +84,7 @@ import Testing
             let perhaps = held.reduce(0) { $0 + $1.most }
             #expect(paid + perhaps <= 1000)
             #expect(account.spent == tokens(paid))
-            #expect(account.inReserve.tokens + account.unproven.tokens >= perhaps, "what can still be charged is counted")
+            #expect(account.inReserve.tokens + account.unproven.tokens >= perhaps, "all is counted")
         }
         #expect(refused > 0)
     }

@@ -67,8 +67,8 @@ import Testing
         Scene(testDescription: "uneven", localPace: { $0 % 20 < 10 ? 50 : 250 }, excess: 1.8),
     ]
 
-    /// Local workers and a forwarder at one queue of requests of 300 tokens: done in time, without buying much more than
-    /// was needed.
+    /// Local workers and a forwarder at one queue of requests of 300 tokens: done in time, without buying much more
+    /// than was needed.
     @Test(arguments: scenes) func isDoneInTime(_ scene: Scene) {
         let cost = 300
         var queued = scene.requests

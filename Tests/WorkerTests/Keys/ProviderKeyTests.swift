@@ -41,7 +41,9 @@ import Worker
         #expect(try key("abc").fingerprint == "sha256:ba7816bf8f01")
     }
 
-    @Test(arguments: ["", " \n", "a b", "a\nb", "a\u{0}b", "kéy", "a\r\nX-Other: 1", String(repeating: "k", count: 4097)])
+    @Test(arguments: [
+        "", " \n", "a b", "a\nb", "a\u{0}b", "kéy", "a\r\nX-Other: 1", String(repeating: "k", count: 4097),
+    ])
     func textsThatAreNoKeysAreRefused(_ text: String) throws {
         let error = try #require(#expect(throws: SecretError.self) { try key(text) })
         #expect(error.description.hasPrefix("test "))
@@ -52,7 +54,8 @@ import Worker
         let folder = try Folder()
         let path = try folder.write("groq", Self.secret + "\n", mode: 0o600)
         #expect(text(try SecretSource("file:\(path)").key()) == Self.secret)
-        #expect(text(try SecretSource("credential:groq").key(environment: ["CREDENTIALS_DIRECTORY": folder.path])) == Self.secret)
+        let environment = ["CREDENTIALS_DIRECTORY": folder.path]
+        #expect(text(try SecretSource("credential:groq").key(environment: environment)) == Self.secret)
         #expect(text(try SecretSource("env:K").key(environment: ["K": Self.secret])) == Self.secret)
     }
 
@@ -61,7 +64,8 @@ import Worker
         let folder = try Folder()
         let path = try folder.write("groq", Self.secret, mode: mode)
         let error = try #require(#expect(throws: SecretError.self) { try SecretSource("file:\(path)").key() })
-        #expect(error.description == "\(path) can be read by others (mode \(String(mode, radix: 8))): chmod 600 '\(path)'")
+        let octal = String(mode, radix: 8)
+        #expect(error.description == "\(path) can be read by others (mode \(octal)): chmod 600 '\(path)'")
     }
 
     @Test func anothersFileIsRefused() throws {
@@ -76,8 +80,8 @@ import Worker
     @Test func whatIsMissingIsNamed() throws {
         let folder = try Folder()
         func message(_ source: String, _ environment: [String: String] = [:]) throws -> String {
-            try #require(
-                #expect(throws: SecretError.self) { try SecretSource(source).key(environment: environment) }).description
+            let error = #expect(throws: SecretError.self) { try SecretSource(source).key(environment: environment) }
+            return try #require(error).description
         }
         #expect(try message("file:\(folder.path)/none").contains("\(folder.path)/none cannot be read"))
         #expect(try message("file:\(folder.path)").contains("is not a file"))

@@ -15,7 +15,9 @@ import Worker
         }
     }
 
-    private static func claim(_ batch: String, _ tokens: Int, tenant: String = "acme", nano: Int64 = 0) -> SpendBook.Claim {
+    private static func claim(
+        _ batch: String, _ tokens: Int, tenant: String = "acme", nano: Int64 = 0
+    ) -> SpendBook.Claim {
         SpendBook.Claim(
             batch: BatchID(batch), tenant: tenant,
             most: Spending(money: Money(nanodollars: nano), tokens: tokens))

@@ -69,7 +69,8 @@ import Worker
         #expect(claims.first?.to == Route.Target(backend: "groq", model: "big"))
         // Forty of them leased by the forwarder: enough.
         let leased = try await queue.lease(
-            LeaseClaim(worker: "f", maxRequests: 99, maxTokens: 4000, batches: [batch], durationMs: 1000), at: Self.start)
+            LeaseClaim(worker: "f", maxRequests: 99, maxTokens: 4000, batches: [batch], durationMs: 1000),
+            at: Self.start)
         #expect(leased.count == 40)
         #expect(try await plan(planner, queue, held: [batch: 40]).isEmpty)
     }
