@@ -115,7 +115,7 @@ import Testing
         let scene = try await Scene(["latency_ms": 3, "rules": [["do": "status", "status": 503, "every": 10, "times": 4]]])
         try scene.write("in.jsonl", Self.input(60))
         let killed = try scene.run(Self.run(scene), failpoint: failpoint)
-        #expect(killed.terminationReason == .uncaughtSignal, "\(failpoint) was never passed")
+        #expect(killed.terminationStatus == Failpoint.exitCode, "\(failpoint) was never passed")
         let ended = try scene.run(Self.run(scene))
         #expect(ended.terminationStatus == 0, "\(scene.text("said.err"))")
         let ids = try scene.lines("out.jsonl").compactMap { $0["custom_id"]?.string }
@@ -201,7 +201,7 @@ import Testing
         let other = try await submit([ForwardingBed.chat("local", model: "ours")], queue)
         let arguments = ["forwarder", "--queue", path, "--config", "routes.toml", "--lease", "1"]
         let killed = try scene.run(arguments, failpoint: "upstream.replied:50")
-        #expect(killed.terminationReason == .uncaughtSignal)
+        #expect(killed.terminationStatus == Failpoint.exitCode)
         let process = try scene.start(arguments)
         while process.isRunning, try await queue.status(batch).state != .completed {
             try await Task.sleep(for: .milliseconds(20))
