@@ -80,6 +80,28 @@ import Testing
             try pass()
             return try await inner.overview(at: now)
         }
+        func deadLetters(
+            _ batch: BatchID, after ordinal: Int?, limit: Int
+        ) async throws(JobQueueError) -> [DeadLetter] {
+            try await inner.deadLetters(batch, after: ordinal, limit: limit)
+        }
+        func pause(at now: Timestamp) async throws(JobQueueError) { try await inner.pause(at: now) }
+        func resume(at now: Timestamp) async throws(JobQueueError) { try await inner.resume(at: now) }
+        func pause(_ batch: BatchID, reason: String, at now: Timestamp) async throws(JobQueueError) {
+            try await inner.pause(batch, reason: reason, at: now)
+        }
+        func resume(_ batch: BatchID, at now: Timestamp) async throws(JobQueueError) {
+            try await inner.resume(batch, at: now)
+        }
+        func usage(_ query: UsageQuery) async throws(JobQueueError) -> [UsageRecord] { try await inner.usage(query) }
+        func heartbeat(_ report: WorkerReport, at now: Timestamp) async throws(JobQueueError) {
+            try pass()
+            try await inner.heartbeat(report, at: now)
+        }
+        func workers(at now: Timestamp) async throws(JobQueueError) -> [WorkerReport] {
+            try await inner.workers(at: now)
+        }
+        func forget(worker: String) async throws(JobQueueError) { try await inner.forget(worker: worker) }
         func close() async throws(JobQueueError) { try await inner.close() }
     }
 

@@ -72,8 +72,13 @@ final class Transfer {
         set(easy, CURLOPT_CONNECTTIMEOUT_MS, Int(max(1, request.timeouts.connectMs)))
         set(easy, CURLOPT_SSL_VERIFYPEER, 1)
         set(easy, CURLOPT_SSL_VERIFYHOST, 2)
+        // With a file alone libcurl reads it once for all connections; with libcurl's own folder beside it, once for each,
+        // a megabyte every time.
+        if settings.caFile != nil || settings.caFolder != nil {
+            _ = millrace_curl_set_text(easy, CURLOPT_CAPATH, settings.caFolder)
+        }
         for (option, value) in [
-            (CURLOPT_CAINFO, settings.caFile), (CURLOPT_CAPATH, settings.caFolder), (CURLOPT_PROXY, settings.proxy),
+            (CURLOPT_CAINFO, settings.caFile), (CURLOPT_PROXY, settings.proxy),
             (CURLOPT_USERAGENT, settings.userAgent), (CURLOPT_ACCEPT_ENCODING, "gzip"),
         ] {
             if let value { _ = millrace_curl_set_text(easy, option, value) }
