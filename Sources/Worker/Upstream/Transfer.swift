@@ -72,10 +72,12 @@ final class Transfer {
         set(easy, CURLOPT_CONNECTTIMEOUT_MS, Int(max(1, request.timeouts.connectMs)))
         set(easy, CURLOPT_SSL_VERIFYPEER, 1)
         set(easy, CURLOPT_SSL_VERIFYHOST, 2)
-        // With a file alone libcurl reads it once for all connections; with libcurl's own folder beside it, once for each,
-        // a megabyte every time.
-        if settings.caFile != nil || settings.caFolder != nil {
-            _ = millrace_curl_set_text(easy, CURLOPT_CAPATH, settings.caFolder)
+        // A file alone libcurl reads once for all connections; with a folder beside it, once for each, and keeps a megabyte
+        // every time. libcurl has a folder of its own unless it is told otherwise.
+        if settings.caFile != nil {
+            _ = millrace_curl_set_text(easy, CURLOPT_CAPATH, nil)
+        } else if let folder = settings.caFolder {
+            _ = millrace_curl_set_text(easy, CURLOPT_CAPATH, folder)
         }
         for (option, value) in [
             (CURLOPT_CAINFO, settings.caFile), (CURLOPT_PROXY, settings.proxy),

@@ -24,6 +24,7 @@ package final class Upstream: Sendable {
         package var maxBufferedBytes = 512 << 20
         /// A file of PEM certificates that are trusted; nil, with no folder either: libcurl's own choice.
         package var caFile: String?
+        /// Of such files, named by their hashes; looked at where no file is named.
         package var caFolder: String?
         /// nil: the environment's; "": none.
         package var proxy: String?
