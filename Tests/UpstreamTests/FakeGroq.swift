@@ -22,6 +22,8 @@ final class FakeGroq: @unchecked Sendable {
         do { return try ProviderKey(Array(text.utf8), origin: "a test") } catch { preconditionFailure("\(error)") }
     }
 
+    /// A machine that is busy with other tests takes its time for handshakes.
+    static let patienceMs: Int64 = 120_000
     static let model = "llama-3.1-8b-instant"
     static let source = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "FakeGroq")
@@ -99,8 +101,10 @@ final class FakeGroq: @unchecked Sendable {
         let body = """
             {"model":"\(Self.model)","user":\(content),"messages":[{"role":"user","content":\(content)}]\(more)}
             """
-        return UpstreamRequest(
+        var request = UpstreamRequest(
             baseURL: baseURL(door), path: "/chat/completions", body: Array(body.utf8), key: Self.key)
+        request.timeouts.connectMs = Self.patienceMs
+        return request
     }
 
     /// Changes settings while it runs.

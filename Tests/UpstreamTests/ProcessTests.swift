@@ -6,7 +6,7 @@ import Testing
 @testable import Worker
 
 /// The built program against a fake Groq: run, killed, begun again.
-@Suite struct ProcessTests {
+@Suite(.serialized) struct ProcessTests {
     static let binary: URL = {
         let bundle = Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
         let folder = (bundle ?? URL(filePath: CommandLine.arguments[0])).deletingLastPathComponent()
