@@ -42,7 +42,8 @@ final class FakeGroq: @unchecked Sendable {
         process.arguments = [
             Self.source.appending(path: "fake_groq.py").path, "--folder", folder.path, "--settings", settings.text,
         ]
-        process.environment = ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "", "PYTHONDONTWRITEBYTECODE": "1"]
+        process.environment = [
+            "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "", "PYTHONDONTWRITEBYTECODE": "1"]
         process.standardInput = input
         let errors = folder.appending(path: "stderr")
         try Data().write(to: errors)
@@ -68,7 +69,8 @@ final class FakeGroq: @unchecked Sendable {
 
     /// With what the fake needs, made once.
     static let python: Result<String, any Error> = Result {
-        let script = source.deletingLastPathComponent().deletingLastPathComponent().appending(path: "scripts/test-python")
+        let script = source.deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "scripts/test-python")
         let process = Process()
         let output = Pipe()
         process.executableURL = script
@@ -112,7 +114,8 @@ final class FakeGroq: @unchecked Sendable {
         let request = UpstreamRequest(baseURL: baseURL(.http, ""), path: "/_control", body: Array(settings.text.utf8))
         let reply = await controller.send(request)
         guard reply.status == 200 else {
-            throw Failure(description: "the fake refused \(settings.text): \(String(decoding: reply.body, as: UTF8.self))")
+            let why = String(decoding: reply.body, as: UTF8.self)
+            throw Failure(description: "the fake refused \(settings.text): \(why)")
         }
     }
 

@@ -35,7 +35,9 @@ import Testing
             process.executableURL = ProcessTests.binary
             process.arguments = arguments
             process.currentDirectoryURL = folder
-            var environment = ["PATH": "/usr/bin:/bin", "GROQ_API_KEY": FakeGroq.keyText, "SSL_CERT_FILE": fake.certificate]
+            var environment = [
+                "PATH": "/usr/bin:/bin", "GROQ_API_KEY": FakeGroq.keyText, "SSL_CERT_FILE": fake.certificate,
+            ]
             environment["MILLRACE_FAILPOINT"] = failpoint
             process.environment = environment
             process.standardInput = FileHandle.nullDevice
@@ -112,7 +114,9 @@ import Testing
         "upstream.settling:1", "upstream.settling:3", "upstream.settled:1", "upstream.settled:3", "upstream.released:2",
     ])
     func survivesDyingAt(_ failpoint: String) async throws {
-        let scene = try await Scene(["latency_ms": 3, "rules": [["do": "status", "status": 503, "every": 10, "times": 4]]])
+        let scene = try await Scene([
+            "latency_ms": 3, "rules": [["do": "status", "status": 503, "every": 10, "times": 4]],
+        ])
         try scene.write("in.jsonl", Self.input(60))
         let killed = try scene.run(Self.run(scene), failpoint: failpoint)
         #expect(killed.terminationStatus == Failpoint.exitCode, "\(failpoint) was never passed")
@@ -143,7 +147,8 @@ import Testing
     }
 
     @Test(arguments: [
-        (["--backend", "nowhere"], 64), (["--api-key", "env:X"], 64), (["--backend", "groq", "--api-key", "sk-secret"], 3),
+        (["--backend", "nowhere"], 64), (["--api-key", "env:X"], 64),
+        (["--backend", "groq", "--api-key", "sk-secret"], 3),
         (["--backend", "groq", "--api-key", "file:/nowhere"], 3), (["--backend", "groq", "--base-url", "ftp://x"], 64),
         (["--backend", "http://user:word@host/v1"], 64),
     ] as [([String], Int32)])
@@ -210,7 +215,8 @@ import Testing
         process.terminate()
         process.waitUntilExit()
         #expect(process.terminationStatus == 0, "\(scene.text("said.err"))")
-        #expect(try await queue.workers(at: WorkClock.system.now()).allSatisfy { $0.processID != process.processIdentifier })
+        #expect(
+            try await queue.workers(at: WorkClock.system.now()).allSatisfy { $0.processID != process.processIdentifier })
         let status = try await queue.status(batch)
         #expect(status.counts.completed == 200)
         // What local workers compute is left to them.
@@ -242,7 +248,8 @@ import Testing
         try scene.write("routes.toml", Self.routes(scene, key: "env:NO_SUCH_KEY"))
         #expect(try forwarder() == 3)
         #expect(scene.text("said.err").contains("NO_SUCH_KEY"))
-        try scene.write("routes.toml", "[backend.local]\nkind = \"local\"\n[[route]]\nmodels = [\"*\"]\nto = \"local\"\n")
+        try scene.write(
+            "routes.toml", "[backend.local]\nkind = \"local\"\n[[route]]\nmodels = [\"*\"]\nto = \"local\"\n")
         #expect(try forwarder() == 3)
         #expect(scene.text("said.err").contains("no upstream"))
     }

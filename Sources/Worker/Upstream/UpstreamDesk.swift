@@ -1,8 +1,8 @@
 import JobQueue
 import Scheduler
 
-/// What an upstream worker holds: leased requests and the lanes they wait in. Pure: told the time, it decides; the worker
-/// carries out.
+/// What an upstream worker holds: leased requests and the lanes they wait in. Pure: told the time, it
+/// decides; the worker carries out.
 struct UpstreamDesk {
     /// Requests of one lane share a budget.
     struct LaneName: Hashable { var text: String }
@@ -106,7 +106,8 @@ struct UpstreamDesk {
             if lanes.count >= Self.maxNames {
                 lanes = lanes.filter { $0.value.waitingCount + $0.value.budget.inFlight > 0 }
             }
-            lanes[name] = UpstreamLane(target: pending.choice.target.id, limits: pending.choice.target.limits, isShared: sharesLimits)
+            let target = pending.choice.target
+            lanes[name] = UpstreamLane(target: target.id, limits: target.limits, isShared: sharesLimits)
         }
         if lanesOfModel.count >= Self.maxNames { lanesOfModel = [:] }
         lanesOfModel[pending.leased.request.model, default: []].insert(name)

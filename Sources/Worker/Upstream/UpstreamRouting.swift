@@ -29,14 +29,16 @@ package protocol UpstreamRouting: Sendable {
     /// Of the models that wait, those that have a way to an upstream; nil: whatever waits.
     func models(of overview: QueueOverview) -> Set<String>?
     /// - Parameter parked: targets that take nothing of this request's model now, and why.
-    func decide(_ leased: LeasedRequest, parked: [UpstreamTarget.ID: String]) async throws(JobQueueError) -> UpstreamDecision
+    func decide(
+        _ leased: LeasedRequest, parked: [UpstreamTarget.ID: String]
+    ) async throws(JobQueueError) -> UpstreamDecision
     /// Whether anything is ever taken from local workers.
     var spills: Bool { get }
     /// What is taken from local workers now.
     /// - Parameters:
     ///   - held: requests that are held already, of each batch.
-    ///   - budgetLeft: part of the day's limits that is left of each target by name; 0 for one that is parked. Absent: not
-    ///     limited.
+    ///   - budgetLeft: part of the day's limits that is left of each target by name; 0 for one that is
+    /// parked. Absent: not     limited.
     func spilled(from queue: any JobQueue, held: [BatchID: Int], budgetLeft: [String: Double], at now: Timestamp)
         async throws(JobQueueError) -> [SpillPlanner.Claim]
     /// For a request that was taken so.
