@@ -42,6 +42,6 @@ struct ForwardedWork: Sendable {
     var duplicates: String? {
         let count = inbox.figures.cutOff + inbox.figures.inherited
         guard count > 0 else { return nil }
-        return "\(count) answers of \(target.name) were cut off; it may have computed (and charged) those requests twice"
+        return "\(count) answers of \(target.name) were cut off; it may have computed (and charged) them twice"
     }
 }

@@ -26,7 +26,8 @@ struct ForwarderCommand: AsyncParsableCommand {
     var name: String?
     @Option(help: ArgumentHelp("How long requests under way may go on after a signal.", valueName: "seconds"))
     var drain = 30.0
-    @Option(help: ArgumentHelp("After this long without a sign of life its requests go to others.", valueName: "seconds"))
+    @Option(
+        help: ArgumentHelp("After this long without a sign of life its requests go to others.", valueName: "seconds"))
     var lease = 60.0
     @Option(help: ArgumentHelp("Transfers at once, to all upstreams together.", valueName: "n"))
     var maxTransfers = 4096
@@ -110,7 +111,8 @@ struct ForwarderCommand: AsyncParsableCommand {
                 let figures = inbox.figures
                 if figures.turns != turns { notifier.feedWatchdog() }
                 turns = figures.turns
-                notifier.status("\(figures.answered) answered, \(figures.limited) turned away, \(figures.broken) failed")
+                let (answered, limited, broken) = (figures.answered, figures.limited, figures.broken)
+                notifier.status("\(answered) answered, \(limited) turned away, \(broken) failed")
             }
         }
     }

@@ -124,7 +124,8 @@ import Testing
     @Test(arguments: [
         (CURLE_COULDNT_RESOLVE_HOST, .resolve), (CURLE_COULDNT_RESOLVE_PROXY, .resolve),
         (CURLE_COULDNT_CONNECT, .connect), (CURLE_PEER_FAILED_VERIFICATION, .tls), (CURLE_URL_MALFORMAT, .unusable),
-        (CURLE_OUT_OF_MEMORY, .outOfMemory), (CURLE_BAD_CONTENT_ENCODING, .truncated), (CURLE_TOO_MANY_REDIRECTS, .other),
+        (CURLE_OUT_OF_MEMORY, .outOfMemory), (CURLE_BAD_CONTENT_ENCODING, .truncated),
+        (CURLE_TOO_MANY_REDIRECTS, .other),
     ] as [(CURLcode, UpstreamFailure.Cause)])
     func curlsResultsHaveCauses(_ code: CURLcode, _ cause: UpstreamFailure.Cause) {
         let failure = UpstreamFailure(code, detail: "words", at: "POST http://x/y", wasSent: false, hasBegun: false)

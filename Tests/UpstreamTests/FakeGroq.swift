@@ -22,6 +22,8 @@ final class FakeGroq: @unchecked Sendable {
         do { return try ProviderKey(Array(text.utf8), origin: "a test") } catch { preconditionFailure("\(error)") }
     }
 
+    /// A machine that is busy with other tests takes its time for handshakes.
+    static let patienceMs: Int64 = 120_000
     static let model = "llama-3.1-8b-instant"
     static let source = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "FakeGroq")
@@ -40,7 +42,8 @@ final class FakeGroq: @unchecked Sendable {
         process.arguments = [
             Self.source.appending(path: "fake_groq.py").path, "--folder", folder.path, "--settings", settings.text,
         ]
-        process.environment = ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "", "PYTHONDONTWRITEBYTECODE": "1"]
+        process.environment = [
+            "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "", "PYTHONDONTWRITEBYTECODE": "1"]
         process.standardInput = input
         let errors = folder.appending(path: "stderr")
         try Data().write(to: errors)
@@ -66,7 +69,8 @@ final class FakeGroq: @unchecked Sendable {
 
     /// With what the fake needs, made once.
     static let python: Result<String, any Error> = Result {
-        let script = source.deletingLastPathComponent().deletingLastPathComponent().appending(path: "scripts/test-python")
+        let script = source.deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "scripts/test-python")
         let process = Process()
         let output = Pipe()
         process.executableURL = script
@@ -99,8 +103,10 @@ final class FakeGroq: @unchecked Sendable {
         let body = """
             {"model":"\(Self.model)","user":\(content),"messages":[{"role":"user","content":\(content)}]\(more)}
             """
-        return UpstreamRequest(
+        var request = UpstreamRequest(
             baseURL: baseURL(door), path: "/chat/completions", body: Array(body.utf8), key: Self.key)
+        request.timeouts.connectMs = Self.patienceMs
+        return request
     }
 
     /// Changes settings while it runs.
@@ -108,7 +114,8 @@ final class FakeGroq: @unchecked Sendable {
         let request = UpstreamRequest(baseURL: baseURL(.http, ""), path: "/_control", body: Array(settings.text.utf8))
         let reply = await controller.send(request)
         guard reply.status == 200 else {
-            throw Failure(description: "the fake refused \(settings.text): \(String(decoding: reply.body, as: UTF8.self))")
+            let why = String(decoding: reply.body, as: UTF8.self)
+            throw Failure(description: "the fake refused \(settings.text): \(why)")
         }
     }
 

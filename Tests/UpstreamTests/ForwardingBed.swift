@@ -55,7 +55,9 @@ final class ForwardingBed: Sendable {
     }
 
     func target(_ door: FakeGroq.Door = .http, key: ProviderKey = FakeGroq.key) -> UpstreamTarget {
-        UpstreamTarget(name: "groq", dialect: .groq, baseURL: fake.baseURL(door), key: key)
+        var target = UpstreamTarget(name: "groq", dialect: .groq, baseURL: fake.baseURL(door), key: key)
+        target.timeouts.connectMs = FakeGroq.patienceMs
+        return target
     }
 
     var settings: UpstreamWorker.Settings {

@@ -6,7 +6,7 @@ import Testing
 @testable import Worker
 
 /// The built program against a fake Groq: run, killed, begun again.
-@Suite struct ProcessTests {
+@Suite(.serialized) struct ProcessTests {
     static let binary: URL = {
         let bundle = Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
         let folder = (bundle ?? URL(filePath: CommandLine.arguments[0])).deletingLastPathComponent()
@@ -35,7 +35,9 @@ import Testing
             process.executableURL = ProcessTests.binary
             process.arguments = arguments
             process.currentDirectoryURL = folder
-            var environment = ["PATH": "/usr/bin:/bin", "GROQ_API_KEY": FakeGroq.keyText, "SSL_CERT_FILE": fake.certificate]
+            var environment = [
+                "PATH": "/usr/bin:/bin", "GROQ_API_KEY": FakeGroq.keyText, "SSL_CERT_FILE": fake.certificate,
+            ]
             environment["MILLRACE_FAILPOINT"] = failpoint
             process.environment = environment
             process.standardInput = FileHandle.nullDevice
@@ -112,10 +114,12 @@ import Testing
         "upstream.settling:1", "upstream.settling:3", "upstream.settled:1", "upstream.settled:3", "upstream.released:2",
     ])
     func survivesDyingAt(_ failpoint: String) async throws {
-        let scene = try await Scene(["latency_ms": 3, "rules": [["do": "status", "status": 503, "every": 10, "times": 4]]])
+        let scene = try await Scene([
+            "latency_ms": 3, "rules": [["do": "status", "status": 503, "every": 10, "times": 4]],
+        ])
         try scene.write("in.jsonl", Self.input(60))
         let killed = try scene.run(Self.run(scene), failpoint: failpoint)
-        #expect(killed.terminationReason == .uncaughtSignal, "\(failpoint) was never passed")
+        #expect(killed.terminationStatus == Failpoint.exitCode, "\(failpoint) was never passed")
         let ended = try scene.run(Self.run(scene))
         #expect(ended.terminationStatus == 0, "\(scene.text("said.err"))")
         let ids = try scene.lines("out.jsonl").compactMap { $0["custom_id"]?.string }
@@ -143,7 +147,8 @@ import Testing
     }
 
     @Test(arguments: [
-        (["--backend", "nowhere"], 64), (["--api-key", "env:X"], 64), (["--backend", "groq", "--api-key", "sk-secret"], 3),
+        (["--backend", "nowhere"], 64), (["--api-key", "env:X"], 64),
+        (["--backend", "groq", "--api-key", "sk-secret"], 3),
         (["--backend", "groq", "--api-key", "file:/nowhere"], 3), (["--backend", "groq", "--base-url", "ftp://x"], 64),
         (["--backend", "http://user:word@host/v1"], 64),
     ] as [([String], Int32)])
@@ -201,7 +206,7 @@ import Testing
         let other = try await submit([ForwardingBed.chat("local", model: "ours")], queue)
         let arguments = ["forwarder", "--queue", path, "--config", "routes.toml", "--lease", "1"]
         let killed = try scene.run(arguments, failpoint: "upstream.replied:50")
-        #expect(killed.terminationReason == .uncaughtSignal)
+        #expect(killed.terminationStatus == Failpoint.exitCode)
         let process = try scene.start(arguments)
         while process.isRunning, try await queue.status(batch).state != .completed {
             try await Task.sleep(for: .milliseconds(20))
@@ -210,7 +215,8 @@ import Testing
         process.terminate()
         process.waitUntilExit()
         #expect(process.terminationStatus == 0, "\(scene.text("said.err"))")
-        #expect(try await queue.workers(at: WorkClock.system.now()).allSatisfy { $0.processID != process.processIdentifier })
+        #expect(
+            try await queue.workers(at: WorkClock.system.now()).allSatisfy { $0.processID != process.processIdentifier })
         let status = try await queue.status(batch)
         #expect(status.counts.completed == 200)
         // What local workers compute is left to them.
@@ -242,7 +248,8 @@ import Testing
         try scene.write("routes.toml", Self.routes(scene, key: "env:NO_SUCH_KEY"))
         #expect(try forwarder() == 3)
         #expect(scene.text("said.err").contains("NO_SUCH_KEY"))
-        try scene.write("routes.toml", "[backend.local]\nkind = \"local\"\n[[route]]\nmodels = [\"*\"]\nto = \"local\"\n")
+        try scene.write(
+            "routes.toml", "[backend.local]\nkind = \"local\"\n[[route]]\nmodels = [\"*\"]\nto = \"local\"\n")
         #expect(try forwarder() == 3)
         #expect(scene.text("said.err").contains("no upstream"))
     }

@@ -5,7 +5,7 @@ import Testing
 @testable import Worker
 
 /// The client against a server that behaves.
-@Suite struct TransferTests {
+@Suite(.serialized) struct TransferTests {
     @Test(arguments: FakeGroq.Door.allCases)
     func getsAnAnswer(_ door: FakeGroq.Door) async throws {
         let fake = try await FakeGroq(["tokens_per_minute": 6000, "requests_per_day": 100])

@@ -47,7 +47,9 @@ import Testing
         #expect(HTTPDate.seconds(text) == seconds)
     }
 
-    @Test(arguments: ["", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Nov 1994 8:49 GMT", "Sun, 99 Nov 1994 08:49:37 GMT"])
+    @Test(arguments: [
+        "", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Nov 1994 8:49 GMT", "Sun, 99 Nov 1994 08:49:37 GMT",
+    ])
     func refusesOtherDates(_ text: String) {
         #expect(HTTPDate.seconds(text) == nil)
     }

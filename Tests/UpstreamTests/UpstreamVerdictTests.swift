@@ -9,7 +9,8 @@ import Testing
     enum Kind: String, Sendable { case answered, refused, later, broken, parkedRoute, parkedModel }
 
     static func verdict(
-        _ status: Int, _ body: String, headers: [UpstreamHeader] = [], failure: UpstreamFailure? = nil, maps: Bool = false
+        _ status: Int, _ body: String, headers: [UpstreamHeader] = [], failure: UpstreamFailure? = nil,
+        maps: Bool = false
     ) -> UpstreamVerdict {
         let reply = UpstreamReply(status: status, headers: headers, body: Array(body.utf8), failure: failure)
         return UpstreamVerdict(reply, backend: "groq", model: "some-model", isMapped: maps)
@@ -82,7 +83,7 @@ import Testing
     }
 
     @Test func olderServersSayItInWords() {
-        let vllm = #"{"object":"error","message":"The model `some-model` does not exist.","type":"NotFoundError","code":404}"#
+        let vllm = #"{"object":"error","message":"The model `some-model` does not exist.","code":404}"#
         #expect(Self.kind(Self.verdict(404, vllm)) == .parkedModel)
         guard case .refused(let error) = Self.verdict(422, #"{"detail":"field required"}"#) else {
             Issue.record("not refused")
@@ -102,9 +103,11 @@ import Testing
     }
 
     static let chat = """
-        {"id":"x","choices":[{"index":0,"message":{"role":"assistant","content":"hi","reasoning":"hm"},"finish_reason":"stop"}],\
+        {"id":"x","choices":[{"index":0,"message":{"role":"assistant","content":"hi","reasoning":"hm"},\
+        "finish_reason":"stop"}],\
         "usage":{"queue_time":0.25,"prompt_tokens":10,"prompt_time":0.5,"completion_tokens":4,"completion_time":1.5,\
-        "prompt_tokens_details":{"cached_tokens":6},"completion_tokens_details":{"reasoning_tokens":3}},"x_groq":{"id":"r"}}
+        "prompt_tokens_details":{"cached_tokens":6},"completion_tokens_details":{"reasoning_tokens":3}},\
+        "x_groq":{"id":"r"}}
         """
 
     @Test func readsUsage() throws {

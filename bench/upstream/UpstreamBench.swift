@@ -26,7 +26,8 @@ import Worker
         let rate = Double(endDone - startDone) / wall
         let ideal = Double(concurrent) * 1000 / latencyMs
         print(String(
-            format: "%.0f requests/s, %.1f%% of the ideal %.0f; %d failed; CPU %.0f%% of one core; peak %.0f MiB; %d threads",
+            format: "%.0f requests/s, %.1f%% of the ideal %.0f; %d failed; "
+                + "CPU %.0f%% of one core; peak %.0f MiB; %d threads",
             rate, 100 * rate / ideal, ideal, load.failed, 100 * cpu / wall, peakMiB(), threads()))
         load.end()
     }

@@ -30,7 +30,9 @@ final class Transfer {
     private static let maxHeaderBytes = 1024
     private static let maxHeaders = 64
 
-    init(_ id: TransferID, _ request: UpstreamRequest, _ ledger: TransferLedger, _ handler: @escaping Upstream.Handler) {
+    init(
+        _ id: TransferID, _ request: UpstreamRequest, _ ledger: TransferLedger, _ handler: @escaping Upstream.Handler
+    ) {
         self.id = id
         self.request = request
         self.ledger = ledger
@@ -72,8 +74,15 @@ final class Transfer {
         set(easy, CURLOPT_CONNECTTIMEOUT_MS, Int(max(1, request.timeouts.connectMs)))
         set(easy, CURLOPT_SSL_VERIFYPEER, 1)
         set(easy, CURLOPT_SSL_VERIFYHOST, 2)
+        // A file alone libcurl reads once for all connections; with a folder beside it, once for each, and
+        // keeps a megabyte every time. libcurl has a folder of its own unless it is told otherwise.
+        if settings.caFile != nil {
+            _ = millrace_curl_set_text(easy, CURLOPT_CAPATH, nil)
+        } else if let folder = settings.caFolder {
+            _ = millrace_curl_set_text(easy, CURLOPT_CAPATH, folder)
+        }
         for (option, value) in [
-            (CURLOPT_CAINFO, settings.caFile), (CURLOPT_CAPATH, settings.caFolder), (CURLOPT_PROXY, settings.proxy),
+            (CURLOPT_CAINFO, settings.caFile), (CURLOPT_PROXY, settings.proxy),
             (CURLOPT_USERAGENT, settings.userAgent), (CURLOPT_ACCEPT_ENCODING, "gzip"),
         ] {
             if let value { _ = millrace_curl_set_text(easy, option, value) }

@@ -168,6 +168,8 @@ final class TransferLoop {
             if reply.mayHaveRun { figures.cutOff += 1 }
         }
         figures.connections += transfer.connections
+        // Whoever hears of it finds it counted.
+        publish()
         transfer.handler(reply)
     }
 

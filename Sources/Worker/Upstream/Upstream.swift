@@ -22,8 +22,9 @@ package final class Upstream: Sendable {
         package var maxConnections = 0
         /// Of answers being received, all transfers together.
         package var maxBufferedBytes = 512 << 20
-        /// A file of PEM certificates that are trusted; nil: the system's.
+        /// A file of PEM certificates that are trusted; nil, with no folder either: libcurl's own choice.
         package var caFile: String?
+        /// Of such files, named by their hashes; looked at where no file is named.
         package var caFolder: String?
         /// nil: the environment's; "": none.
         package var proxy: String?
@@ -31,9 +32,16 @@ package final class Upstream: Sendable {
         package var offersHTTP2 = true
         package var userAgent = "millrace"
 
+        /// Debian and Ubuntu, Fedora, SUSE; elsewhere libcurl's own way is taken.
+        private static let systemFiles = [
+            "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+        ]
+
         package init(environment: [String: String] = ProcessInfo.processInfo.environment) {
             caFile = environment["SSL_CERT_FILE"].flatMap { $0.isEmpty ? nil : $0 }
             caFolder = environment["SSL_CERT_DIR"].flatMap { $0.isEmpty ? nil : $0 }
+            guard caFile == nil, caFolder == nil else { return }
+            caFile = Self.systemFiles.first { FileManager.default.isReadableFile(atPath: $0) }
         }
     }
 

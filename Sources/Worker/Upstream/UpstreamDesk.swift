@@ -106,7 +106,8 @@ struct UpstreamDesk {
             if lanes.count >= Self.maxNames {
                 lanes = lanes.filter { $0.value.waitingCount + $0.value.budget.inFlight > 0 }
             }
-            lanes[name] = UpstreamLane(target: pending.choice.target.id, limits: pending.choice.target.limits, isShared: sharesLimits)
+            let target = pending.choice.target
+            lanes[name] = UpstreamLane(target: target.id, limits: target.limits, isShared: sharesLimits)
         }
         if lanesOfModel.count >= Self.maxNames { lanesOfModel = [:] }
         lanesOfModel[pending.leased.request.model, default: []].insert(name)

@@ -1,5 +1,6 @@
 // Sources: https://console.groq.com/docs/openai (what Groq refuses), https://console.groq.com/docs/api-reference,
-// https://platform.openai.com/docs/api-reference/chat, https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html
+// https://platform.openai.com/docs/api-reference/chat,
+// https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html
 
 import JSON
 import JobQueue

@@ -3,7 +3,8 @@ package struct UpstreamRequest: Sendable {
     package enum Method: String, Sendable { case get = "GET", post = "POST" }
 
     package var method: Method
-    /// `https://api.groq.com/openai/v1`: scheme, host, optional port, and what comes before every path. No key, no query.
+    /// `https://api.groq.com/openai/v1`: scheme, host, optional port, and what comes before every path. No
+    /// key, no query.
     package var baseURL: String
     /// `/chat/completions`; appended to `baseURL`.
     package var path: String

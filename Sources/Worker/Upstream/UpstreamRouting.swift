@@ -29,7 +29,9 @@ package protocol UpstreamRouting: Sendable {
     /// Of the models that wait, those that have a way to an upstream; nil: whatever waits.
     func models(of overview: QueueOverview) -> Set<String>?
     /// - Parameter parked: targets that take nothing of this request's model now, and why.
-    func decide(_ leased: LeasedRequest, parked: [UpstreamTarget.ID: String]) async throws(JobQueueError) -> UpstreamDecision
+    func decide(
+        _ leased: LeasedRequest, parked: [UpstreamTarget.ID: String]
+    ) async throws(JobQueueError) -> UpstreamDecision
     /// Whether anything is ever taken from local workers.
     var spills: Bool { get }
     /// What is taken from local workers now.

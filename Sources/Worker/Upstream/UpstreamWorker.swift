@@ -117,7 +117,8 @@ package actor UpstreamWorker {
                 try await takeTurn(inbox.take())
                 shared.value.withLock { $0 = figures }
                 guard let end = try await end(goal) else { continue }
-                try await service.end(queue)
+                // A report is forgotten anyway, later.
+                try? await service.end(queue)
                 return end
             }
         } catch {
@@ -188,6 +189,8 @@ package actor UpstreamWorker {
     }
 
     private func end(_ goal: NativeWorker.Goal) async throws -> NativeWorker.End? {
+        // Told twice to stop, it does not wait for a store that is out: leases expire by themselves.
+        if stopLevel > 1, isStoreOut { return .stopped }
         guard desk.isEmpty, outbox.isEmpty else { return nil }
         if stopLevel > 0 { return .stopped }
         guard case .batch(let id) = goal, foundNothing else { return nil }
