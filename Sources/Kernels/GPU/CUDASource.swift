@@ -4,7 +4,7 @@ package struct CUDASource: Hashable, Sendable {
     package let name: String
     package let text: [UInt8]
 
-    private init(_ name: String, _ text: [UInt8]) {
+    init(_ name: String, _ text: [UInt8]) {
         self.name = name
         self.text = text
     }
