@@ -22,7 +22,11 @@ let package = Package(
         .systemLibrary(name: "CHiredis", path: "Sources/System/CHiredis"),
         .systemLibrary(name: "CCurl", path: "Sources/System/CCurl"),
         .target(name: "CCUDA", path: "Sources/System/CCUDA", cSettings: kernelFlags),
+        // CUDA kernels, which the machine they run on compiles; here they are text.
+        .target(name: "CUDASources", path: "Sources/System/CUDASources", cSettings: kernelFlags),
         .systemLibrary(name: "CNotify", path: "Sources/System/CNotify"),
+        .systemLibrary(name: "CSecrets", path: "Sources/System/CSecrets"),
+        .target(name: "CTOML", path: "Sources/System/CTOML"),
         .target(
             name: "CSimdjson", path: "Sources/System/CSimdjson",
             linkerSettings: [.linkedLibrary("simdjson")]),
@@ -31,10 +35,8 @@ let package = Package(
 
         .target(name: "CKernels", path: "Sources/Kernels/CPU", cSettings: kernelFlags),
         .target(
-            name: "Kernels", dependencies: ["CKernels", "CCUDA"], path: "Sources/Kernels",
-            exclude: ["CPU", "CUDA/README.md"],
-            // CUDA sources, compiled on the machine they run on: part of the binary, so that it is one file.
-            resources: [.embedInCode("CUDA")], swiftSettings: strict),
+            name: "Kernels", dependencies: ["CKernels", "CCUDA", "CUDASources"], path: "Sources/Kernels",
+            exclude: ["CPU", "CUDA"], swiftSettings: strict),
 
         .target(
             name: "Models", dependencies: ["Kernels", "JSON", "CPCRE2"], swiftSettings: strict),
@@ -54,7 +56,7 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl", "CNotify",
+                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl", "CNotify", "CSecrets", "CTOML",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
 
@@ -64,7 +66,8 @@ let package = Package(
         .executableTarget(
             name: "Millrace",
             dependencies: [
-                "Submitter", "Worker", "JobQueue", "Models", "Kernels", "JSON",
+                "Submitter", "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -77,7 +80,8 @@ let package = Package(
             name: "FuzzCheckpoint", dependencies: ["Models", "JSON"], path: "Tests/FuzzCheckpoint",
             swiftSettings: strict),
         .executableTarget(
-            name: "QueueBenchmark", dependencies: ["JobQueue"], path: "bench/queue", swiftSettings: strict),
+            name: "QueueBenchmark", dependencies: ["JobQueue"], path: "bench/queue", exclude: ["peers"],
+            swiftSettings: strict),
 
         // Times many transfers at once: bench/README.md.
         .executableTarget(
@@ -137,12 +141,15 @@ let package = Package(
             ], swiftSettings: strict),
         // The client of upstreams against Tests/FakeGroq, a server of their own.
         .testTarget(
-            name: "UpstreamTests", dependencies: ["Worker", "JobQueue", "JSON", "Millrace", "CCurl"],
+            name: "UpstreamTests", dependencies: [
+                "Worker", "Scheduler", "JobQueue", "JSON", "Millrace", "CCurl", "RedisServer",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],
             swiftSettings: strict),
-        .testTarget(name: "EndToEndTests", dependencies: ["Millrace", "JSON"], swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["Millrace", "JSON", "RedisServer"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17,

@@ -11,15 +11,19 @@ package struct CUDALaunchAttention: Sendable {
     package let multiprocessors: Int
     /// Shared memory that a block may have.
     package let sharedLimit: Int
+    /// Of one element of the cache: 2 (bfloat16) or 1 (8-bit floats, MR_CACHE_FP8).
+    package let cacheBytes: Int
 
     package init(
-        headWidth: Int, group: Int, keyValueHeads: Int, multiprocessors: Int = 132, sharedLimit: Int = 99 << 10
+        headWidth: Int, group: Int, keyValueHeads: Int, multiprocessors: Int = 132, sharedLimit: Int = 99 << 10,
+        cacheBytes: Int = 2
     ) {
         self.headWidth = headWidth
         self.group = group
         self.keyValueHeads = keyValueHeads
         self.multiprocessors = multiprocessors
         self.sharedLimit = sharedLimit
+        self.cacheBytes = cacheBytes
     }
 
     /// Keys of a split: AttentionSplits::SPLIT.
@@ -31,7 +35,11 @@ package struct CUDALaunchAttention: Sendable {
     private var isWide: Bool { headWidth > 128 }
     /// Queries and earlier output of one warp, where they do not fit its registers.
     private var warpBytes: Int { isWide ? 16 * (headWidth + 8) * 2 + headWidth * 16 * 4 : 0 }
-    private func ringBytes(stages: Int, keys: Int) -> Int { stages * keys * (headWidth + 8) * 2 }
+    /// Keys and values on their way; narrow ones are widened to a stage more.
+    private func ringBytes(stages: Int, keys: Int) -> Int {
+        let wide = keys * (headWidth + 8) * 2
+        return cacheBytes == 2 ? stages * wide : stages * keys * headWidth + wide
+    }
 
     // MARK: Decode
 

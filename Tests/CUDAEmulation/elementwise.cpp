@@ -1,5 +1,5 @@
 #include "instructions.h"
-#include "mr.cuh"
+#include "fp8.cuh"
 
 namespace {
 #include "elementwise.cu"

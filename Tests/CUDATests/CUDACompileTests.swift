@@ -29,30 +29,39 @@ import Testing
         }
     }
 
-    /// Shapes to compile a source for, beyond what it is without any macro.
-    static func variants(of source: String) -> [[String: Int]] {
+    /// What a source is compiled with, for every kind of device. The emulation compiles the other shapes.
+    static func macros(of source: String) -> [String: Int] {
         switch source {
-        case "attention.cu", "attention_any.cu":
-            [(64, 3), (128, 1), (128, 4), (128, 8), (256, 1)].map {
-                ["MR_HEAD_WIDTH": $0, "MR_GROUP": $1, "MR_BLOCK_SIZE": 16]
-            }
-        case "gemm_quantized.cu":
-            [2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 20, 23].map { ["MR_WEIGHT_TYPE": $0] }
-        default: [[:]]
+        case "attention.cu": ["MR_HEAD_WIDTH": 128, "MR_GROUP": 4, "MR_BLOCK_SIZE": 16]
+        case "gemm_quantized.cu": ["MR_WEIGHT_TYPE": 12]
+        default: [:]
+        }
+    }
+
+    /// Compiled for one kind of device only.
+    static func moreMacros(of source: String) -> [[String: Int]] {
+        switch source {
+        case "attention.cu":
+            [
+                ["MR_HEAD_WIDTH": 64, "MR_GROUP": 3, "MR_BLOCK_SIZE": 16],
+                ["MR_HEAD_WIDTH": 256, "MR_GROUP": 4, "MR_BLOCK_SIZE": 16, "MR_CACHE_FP8": 1],
+            ]
+        case "elementwise.cu", "attention_any.cu": [["MR_CACHE_FP8": 1]]
+        case "gemm_quantized.cu": [["MR_WEIGHT_TYPE": 8]]
+        default: []
         }
     }
 
     static let sources: [CUDASource] = {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-        return names.filter { $0.hasSuffix(".cu") }.sorted().compactMap { name in
-            (try? Data(contentsOf: folder.appending(path: name))).map { CUDASource(name, [UInt8]($0)) }
-        }
+        return names.filter { $0.hasSuffix(".cu") }.sorted().map { CUDASource($0) }
     }()
 
     static let compilations = sources.flatMap { source in
-        variants(of: source.name).flatMap { macros in
-            architectures.map { Compilation(source: source, macros: macros, architecture: $0) }
-        }
+        architectures.map { Compilation(source: source, macros: macros(of: source.name), architecture: $0) }
+            + moreMacros(of: source.name).map {
+                Compilation(source: source, macros: $0, architecture: "sm_89")
+            }
     }
 
     @Test(
@@ -80,8 +89,9 @@ import Testing
         let libraries = try #require(Self.libraries)
         let compiler = try CUDACompiler(libraries, architecture: "sm_80", cacheFolder: "/nonexistent")
         let error = #expect(throws: DeviceError.self) {
-            try compiler.image(of: CUDASource("wrong.cu", Array("int x = ;".utf8)), macros: [:])
+            // A parameter that is a number.
+            try compiler.image(of: .argmax, macros: ["vocabulary": 1])
         }
-        #expect(error.map { "\($0)" }?.contains("wrong.cu(1)") == true)
+        #expect(error.map { "\($0)" }?.contains("argmax.cu(") == true)
     }
 }

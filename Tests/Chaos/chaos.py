@@ -23,7 +23,7 @@ class Stage:
     def __init__(self, scenario, options, folder, seed):
         self.scenario, self.options, self.folder = scenario, options, folder
         self.lease_s = options.lease_ms / 1000
-        self.cluster = Cluster(folder, options.node, seed, options.lease_ms, options.step_us)
+        self.cluster = Cluster(folder, options.node, seed, options.lease_ms, scenario.step_us or options.step_us)
         self.random = self.cluster.random
         self.network = Network()
         self.server = None

@@ -149,7 +149,7 @@ class Checker:
         if result.state == "completed":
             if is_poison:
                 self.say(f"I7 {where} kills its worker and is completed")
-            computed = [c for c in self.witness.computes[batch.id, result.ordinal, result.attempt]]
+            computed = self.witness.computes.get((batch.id, result.ordinal, result.attempt), [])
             if (200, str(zlib.crc32(result.body))) not in [(c[1], c[2]) for c in computed]:
                 self.say(f"I3 {where}: attempt {result.attempt} has not computed this outcome")
             answer = json.loads(result.body)
@@ -174,6 +174,7 @@ class Checker:
         results = {(b.id, r.ordinal): r for b in self.batches.values() for r in b.results}
         done = {}
         for lease, computed in self.witness.computes.items():
+            self.figures["settles repeated"] += len(computed) - 1
             for worker in {c[0] for c in computed}:
                 if granted.get(lease) != worker:
                     self.say(f"I3 {worker} computed {lease}, which it was not granted")
@@ -189,7 +190,7 @@ class Checker:
                         self.say(f"I3 {lease} was told that it settled, and did not: {result}")
                 elif result is not None and result.state == "completed" and result.attempt == lease[2]:
                     # Its own, when an earlier answer was lost on the way.
-                    if len(self.witness.computes[lease]) < 2:
+                    if len(self.witness.computes.get(lease, ())) < 2:
                         self.say(f"I3 {lease} was told that it was lost, and it settled")
                     self.figures["answers lost"] += 1
 

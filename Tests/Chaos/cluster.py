@@ -7,6 +7,10 @@ import subprocess
 import time
 
 
+# The exit status of a process that could not reach the store.
+AWAY = 75
+
+
 class RedisServer:
     """A server that keeps everything it acknowledged: AOF, appendfsync always."""
 
@@ -106,6 +110,7 @@ class Cluster:
         self._tail = b""
         self.done = 0
         self.seen = set()
+        self.computed = set()
         self.sealed = {}
         self.opened = {}
         self.trouble = []
@@ -141,6 +146,10 @@ class Cluster:
                 self.done += 1
             elif words[0] == "begin" and int(words[5]) > 1:
                 self.seen.add("attempts above 1")
+            elif words[0] == "compute":
+                if tuple(words[2:5]) in self.computed:
+                    self.seen.add("settles repeated")
+                self.computed.add(tuple(words[2:5]))
             elif words[0] == "lost":
                 self.seen.add("settles lost")
             elif words[0] == "cancelled":
@@ -160,13 +169,13 @@ class Cluster:
                 continue
             if node.kind == "worker":
                 self.deaths += 1
-                # A worker ends by itself only when it was asked to.
-                if node.status not in (0, -signal.SIGKILL, -signal.SIGTERM):
+                # A worker ends by itself only when it was asked to, or when it finds no store as it starts.
+                if node.status not in (0, AWAY, -signal.SIGKILL, -signal.SIGTERM):
                     self.trouble.append(f"{node.name}.{node.lives} ended with {node.status}")
                 node.start()
             elif node.status == 0:
                 node.is_wanted = False
-            elif node.status in (75, -signal.SIGKILL):
+            elif node.status in (AWAY, -signal.SIGKILL):
                 node.start()
             elif node.kind == "cancel" and node.status == 1:
                 node.is_wanted = False      # the batch had ended: wrongState

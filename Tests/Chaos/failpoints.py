@@ -20,7 +20,7 @@ CALLS = {
     "lease": ("worker", (1, 2, 3)), "settle": ("worker", (1, 2)), "renew": ("worker", (1, 2)),
     "release": ("worker", (1,)), "reclaim": ("worker", (1, 3)), "goOn": ("worker", (1,)), "forget": ("worker", (1,)),
     "heartbeat": ("worker", (1, 2)), "forgetWorker": ("worker", (1,)), "cancel": ("cancel", (1,)),
-    "goOn ": ("cancel", (1, 2)),
+    "goOn ": ("cancel", (1,)),
 }
 ALL = [
     (call.strip(), kind, f"{call.strip()}.{step}:{count}")

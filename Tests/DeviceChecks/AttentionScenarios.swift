@@ -1,16 +1,48 @@
 import Kernels
 
+/// Heads of a model's attention.
+package struct AttentionHeads: Sendable {
+    package var heads: Int
+    package var keyValueHeads: Int
+    package var width: Int
+
+    package init(_ heads: Int, over keyValueHeads: Int, width: Int) {
+        self.heads = heads
+        self.keyValueHeads = keyValueHeads
+        self.width = width
+    }
+
+    /// Of SmolLM2, Gemma 3, Llama 3; one head a group; one that tensor cores do not take.
+    package static let all = [
+        AttentionHeads(9, over: 3, width: 64), AttentionHeads(4, over: 1, width: 256),
+        AttentionHeads(8, over: 2, width: 128), AttentionHeads(3, over: 3, width: 16),
+        AttentionHeads(4, over: 2, width: 20),
+    ]
+}
+
 /// Rotation, cache and attention over a batch of several sequences: prompts, chunks of prompts and single tokens.
 struct AttentionScenario: Scenario {
-    var heads: Int
-    var keyValueHeads: Int
-    var headWidth: Int
+    private let heads: Int
+    private let keyValueHeads: Int
+    private let headWidth: Int
     /// (rows in the cache already, rows of the step) of each sequence.
     var sequences: [(before: Int, rows: Int)]
-    var window: Int?
-    var softCap: Float?
-    var rotates = true
-    var seed: UInt64
+    private let window: Int?
+    private let softCap: Float?
+    private let rotates: Bool
+    private let seed: UInt64
+
+    init(
+        _ shape: AttentionHeads, sequences: [(before: Int, rows: Int)], window: Int? = nil, softCap: Float? = nil,
+        rotates: Bool = true, seed: UInt64
+    ) {
+        (heads, keyValueHeads, headWidth) = (shape.heads, shape.keyValueHeads, shape.width)
+        self.sequences = sequences
+        self.window = window
+        self.softCap = softCap
+        self.rotates = rotates
+        self.seed = seed
+    }
 
     var name: String {
         "attention \(heads)/\(keyValueHeads)x\(headWidth)"

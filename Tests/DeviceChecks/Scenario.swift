@@ -17,11 +17,16 @@ package struct CheckResult: Sendable {
 
 package enum KernelChecks {
     /// Runs every scenario on `device` and on the CPU's bfloat16 kernels.
-    package static func run(_ device: CUDADevice, seed: UInt64, large: Bool) throws -> [CheckResult] {
+    /// - Parameters:
+    ///   - large: adds sizes that take a GPU.
+    ///   - heads: shapes of attention to try.
+    package static func run(
+        _ device: CUDADevice, seed: UInt64, large: Bool, heads: [AttentionHeads] = AttentionHeads.all
+    ) throws -> [CheckResult] {
         let cpu = CheckedDevice(cpu: try CPUDevice(computeType: .bfloat16))
         let cuda = CheckedDevice(cuda: device)
         var draws = Draws(seed: seed)
-        return try scenarios(&draws, large: large).filter { !($0 is MixtureScenario) }.map { scenario in
+        return try scenarios(&draws, large: large, heads: heads).map { scenario in
             let expected = try scenario.run(cpu)
             let found = try scenario.run(cuda)
             // Rounding to bfloat16 may fall the other way where sums are a bit apart.

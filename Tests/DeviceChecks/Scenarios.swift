@@ -2,7 +2,9 @@ import Kernels
 
 extension KernelChecks {
     /// Random shapes each time; `large` adds sizes that take a GPU.
-    static func scenarios(_ draws: inout Draws, large: Bool) -> [any Scenario] {
+    static func scenarios(
+        _ draws: inout Draws, large: Bool, heads: [AttentionHeads]
+    ) -> [any Scenario] {
         var all: [any Scenario] = TensorType.allCases.map { EmbeddingScenario(type: $0, seed: draws.bits()) }
         for operation in RowScenario.Operation.allCases {
             for width in [8, 64, 4 * (1 + draws.below(200)), large ? 8192 : 576] {
@@ -15,7 +17,7 @@ extension KernelChecks {
             all.append(LogitsScenario(type: type, reordered: draws.below(2) == 0, seed: draws.bits()))
         }
         all.append(LogitsScenario(type: .f32, reordered: false, softCap: 3, seed: draws.bits()))
-        all += attentions(&draws, large: large)
+        all += attentions(&draws, large: large, heads)
         for (experts, chosen) in [(4, 1), (8, 2)] {
             all.append(
                 MixtureScenario(
@@ -46,32 +48,23 @@ extension KernelChecks {
         return all
     }
 
-    private static func attentions(_ draws: inout Draws, large: Bool) -> [any Scenario] {
+    private static func attentions(
+        _ draws: inout Draws, large: Bool, _ heads: [AttentionHeads]
+    ) -> [any Scenario] {
         let long = large ? 1500 : 300
         func mixed(_ draws: inout Draws) -> [(before: Int, rows: Int)] {
             [(0, 1 + draws.below(70)), (draws.below(long), 1), (16 + draws.below(40), 2 + draws.below(30)), (long, 1)]
         }
         var all: [any Scenario] = []
-        for (heads, keyValueHeads, width) in [(9, 3, 64), (4, 1, 256), (8, 2, 128), (3, 3, 16), (4, 2, 20)] {
-            all.append(
-                AttentionScenario(
-                    heads: heads, keyValueHeads: keyValueHeads, headWidth: width, sequences: mixed(&draws),
-                    seed: draws.bits()))
+        for shape in heads {
+            all.append(AttentionScenario(shape, sequences: mixed(&draws), seed: draws.bits()))
         }
+        let shape = heads[draws.below(heads.count)]
+        all.append(AttentionScenario(shape, sequences: mixed(&draws), window: 24, seed: draws.bits()))
         all.append(
-            AttentionScenario(
-                heads: 4, keyValueHeads: 2, headWidth: 64, sequences: mixed(&draws), window: 24, seed: draws.bits()))
+            AttentionScenario(shape, sequences: mixed(&draws), softCap: 4, rotates: false, seed: draws.bits()))
         all.append(
-            AttentionScenario(
-                heads: 4, keyValueHeads: 4, headWidth: 64, sequences: mixed(&draws), softCap: 4, rotates: false,
-                seed: draws.bits()))
-        // A decode step, so that graphs and padding are in it when it is repeated.
-        for _ in 0..<2 {
-            all.append(
-                AttentionScenario(
-                    heads: 8, keyValueHeads: 2, headWidth: 64, sequences: [(40, 1), (7, 1), (long, 1)],
-                    seed: draws.bits()))
-        }
+            AttentionScenario(shape, sequences: [(40, 1), (7, 1), (long, 1)], seed: draws.bits()))
         return all
     }
 }

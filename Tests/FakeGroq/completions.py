@@ -69,6 +69,7 @@ class Completions:
         if len(request.body) <= 4096:
             entry["body"] = request.body.decode("utf-8", "replace")
         organisation, key = fake.organisation(request)
+        entry["organisation"] = organisation
         try:
             body = json.loads(request.body)
             assert isinstance(body, dict)
@@ -99,25 +100,25 @@ class Completions:
             reserved = prompt + completion
         self.admit(limits, reserved, model, organisation)
         fake.log(event="begin", number=entry["number"], user=entry.get("user"), hash=entry["hash"])
-        started = time.monotonic()
+        started = fake.now()
         await fake.gather()
         latency = fake.settings["latency_ms"] / 1000
         if latency > 0:
-            await asyncio.sleep(latency)
+            await asyncio.sleep(latency / fake.settings["time_scale"])
         entry["computed"] = True
         entry["tokens"] = prompt + completion
-        limits.correct(reserved, prompt + completion, time.monotonic())
+        limits.correct(reserved, prompt + completion, fake.now())
         if action == "late_status":
             raise self.told(rule)
         if action == "silence":
             await asyncio.sleep(86400)
-        document = self.answer(body, path, prompt, completion, time.monotonic() - started, entry["number"])
+        document = self.answer(body, path, prompt, completion, fake.now() - started, entry["number"])
         return Reply(200, document, self.headers(limits), rule)
 
     def headers(self, limits):
         if self.fake.settings["silent"]:
             return []
-        return limits.headers(time.monotonic(), self.fake.settings["skew_s"])
+        return limits.headers(self.fake.now(), self.fake.settings["skew_s"])
 
     @staticmethod
     def told(rule):
@@ -156,7 +157,7 @@ class Completions:
             raise Refusal(400, "invalid_request", "unknown service tier", param="service_tier")
 
     def admit(self, limits, tokens, model, organisation):
-        now = time.monotonic()
+        now = self.fake.now()
         admitted, name, wait = limits.admit(tokens, now)
         if admitted:
             return

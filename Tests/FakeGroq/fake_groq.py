@@ -51,10 +51,13 @@ class FakeGroq:
             self.gathered.set()
         await self.gathered.wait()
 
+    def now(self):
+        return time.monotonic() * self.settings["time_scale"]
+
     def limits_of(self, organisation, model):
         found = self.limits.get((organisation, model))
         if found is None:
-            found = self.limits[(organisation, model)] = Limits(self.settings, time.monotonic())
+            found = self.limits[(organisation, model)] = Limits(self.settings, self.now())
         return found
 
     def organisation(self, request):

@@ -15,6 +15,8 @@ DEFAULTS = {
     # How long a minute and a day last, so that tests need not wait for real ones.
     "minute_s": 60.0,
     "day_s": 86400.0,
+    # How much faster the server's clock runs than everybody's: its limits, its latency, its headers.
+    "time_scale": 1.0,
     # "reserved": what a request may use at most is held against the limit until it ends, as Groq does;
     # "actual": only what it used counts.
     "admits_by": "reserved",

@@ -41,7 +41,7 @@ import Testing
         #expect(
             line(Self.good(7)) == #"""
                 {"id":"batch_req_0123456789abcdef_7","custom_id":"id-7","response":{"status_code":200,"request_id":"\#
-                req_0123456789abcdef_7_2","body":{"n":7}},"error":null}
+                req_0123456789abcdef_7_2","body":{"n":7}},"error":null,"backend":null}
 
                 """#)
         #expect(
@@ -49,7 +49,7 @@ import Testing
                 {"id":"batch_req_0123456789abcdef_0","custom_id":"id-0","response":{"status_code":400,"request_id":"\#
                 req_0123456789abcdef_0_2","body":{"error":{"message":"in.jsonl:1: no","type":"invalid_request_error",\#
                 "param":"p","code":"invalid_request"}}},"error":{"code":"invalid_request","message":"in.jsonl:1: no",\#
-                "param":"p","line":1}}
+                "param":"p","line":1},"backend":null}
 
                 """#)
     }

@@ -145,9 +145,10 @@ import Testing
 
     @Test func noHeaderIsSmuggledIn() async throws {
         let client = try Upstream(Upstream.Settings(environment: [:]))
-        var request = UpstreamRequest(baseURL: "http://127.0.0.1:1", path: "/x", key: UpstreamKey("a\r\nX-Evil: 1"))
+        var request = UpstreamRequest(baseURL: "http://127.0.0.1:1", path: "/x")
+        request.contentType = "a\r\nX-Evil: 1"
         #expect(await client.send(request).failure?.cause == .unusable)
-        request.key = nil
+        request.contentType = "text/plain"
         request.headers = [UpstreamHeader("X-A", "1\nX-Evil: 1")]
         #expect(await client.send(request).failure?.cause == .unusable)
     }
@@ -186,9 +187,9 @@ import Testing
             let verdict = UpstreamVerdict(reply, backend: "fake", model: FakeGroq.model, isMapped: false)
             said += "\(verdict)"
         }
-        #expect(said.contains(UpstreamKey.placeholder))
-        #expect(!said.contains(FakeGroq.key.secret))
+        #expect(said.contains(ProviderKey.placeholder))
+        #expect(!said.contains(FakeGroq.keyText))
         let witness = try String(contentsOf: fake.folder.appending(path: "witness.jsonl"), encoding: .utf8)
-        #expect(!witness.contains(FakeGroq.key.secret))
+        #expect(!witness.contains(FakeGroq.keyText))
     }
 }

@@ -3,7 +3,8 @@ import JSON
 import Worker
 
 /// Tests/FakeGroq as a child process of a test's own. It ends with this object, or with the test process.
-final class FakeGroq {
+// Nothing of it changes once it is made; the process is touched again only when nobody else has it.
+final class FakeGroq: @unchecked Sendable {
     enum Door: String, Sendable, CaseIterable {
         case http
         /// TLS with HTTP/1.1 only.
@@ -14,7 +15,13 @@ final class FakeGroq {
 
     struct Failure: Error, CustomStringConvertible { var description: String }
 
-    static let key = UpstreamKey("gsk_fakefakefakefakefakefake0001")
+    static let keyText = "gsk_fakefakefakefakefakefake0001"
+    static let key = key(keyText)
+
+    static func key(_ text: String) -> ProviderKey {
+        do { return try ProviderKey(Array(text.utf8), origin: "a test") } catch { preconditionFailure("\(error)") }
+    }
+
     static let model = "llama-3.1-8b-instant"
     static let source = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "FakeGroq")

@@ -28,7 +28,7 @@ enum RedisPrelude {
           local known = batches[id]
           if known ~= nil then return known end
           local v = call('HMGET', batch_key(id), 'seq', 'tenant', 'priority', 'state', 'ending', 'max_attempts',
-            'retention_ms', 'accepted_at', 'deadline', 'window_ms', 'seed', 'ending_at', 'ending_from',
+            'retention_ms', 'accepted_at', 'deadline', 'window_ms', 'seed', 'ending_at', 'ending_from', 'paused_for',
             unpack(COUNTS))
           if not v[1] then
             batches[id] = false
@@ -36,9 +36,9 @@ enum RedisPrelude {
           end
           local b = {id = id, gone = {}, seq = tonumber(v[1]), tenant = v[2], priority = v[3], state = v[4],
             ending = v[5], max_attempts = tonumber(v[6]), retention_ms = v[7], accepted_at = v[8], deadline = v[9],
-            window_ms = v[10], seed = v[11], ending_at = tonumber(v[12] or 0), ending_from = tonumber(v[13] or 0),
+            window_ms = v[10], seed = v[11], ending_at = tonumber(v[12] or 0), ending_from = tonumber(v[13] or 0), paused_for = v[14],
             remove_requests = {}, remove_live = {}}
-          for i, name in ipairs(COUNTS) do b[name] = tonumber(v[13 + i]) end
+          for i, name in ipairs(COUNTS) do b[name] = tonumber(v[14 + i]) end
           b.was_queued = b.queued
           batches[id] = b
           return b
@@ -72,14 +72,17 @@ enum RedisPrelude {
           local l = line(n)
           l.queued, l.tokens = l.queued + queued, l.tokens + tokens
           l.delayed, l.leased = l.delayed + delayed, l.leased + leased
-          local fields = of_batches[b.id]
-          if not fields then
-            fields = {}
-            of_batches[b.id] = fields
+          local of_batch = of_batches[b.id]
+          if not of_batch then
+            of_batch = {}
+            of_batches[b.id] = of_batch
           end
-          for name, change in pairs({q = queued, t = tokens, d = delayed, l = leased}) do
-            if change ~= 0 then fields[n .. ':' .. name] = (fields[n .. ':' .. name] or 0) + change end
+          local c = of_batch[n]
+          if not c then
+            c = {q = 0, t = 0, d = 0, l = 0}
+            of_batch[n] = c
           end
+          c.q, c.t, c.d, c.l = c.q + queued, c.t + tokens, c.d + delayed, c.l + leased
         end
 
         -- A tenant gets queued requests: see JobQueue.lease. Where nobody has any, all begin anew.
@@ -141,21 +144,36 @@ enum RedisPrelude {
         -- The usage ledger: field [tenant, model, backend, what] of the day.
         local ledger = {}
         local function account(b, model, backend, state, at, prompt, completion, cached)
-          local day = text(math.floor(at / 86400000))
-          local sums = ledger[day]
-          if not sums then
-            sums = {}
-            ledger[day] = sums
+          -- By nested tables, since names may have any bytes.
+          local at_place = ledger
+          for _, name in ipairs({math.floor(at / 86400000), b.tenant, model, backend}) do
+            local next = at_place[name]
+            if not next then
+              next = {}
+              at_place[name] = next
+            end
+            at_place = next
           end
-          local function add(what, change)
-            if change == 0 then return end
-            local field = cjson.encode({b.tenant, model, backend, what})
-            sums[field] = (sums[field] or 0) + change
+          local outcome = state == 'completed' and 'completed' or 'unsuccessful'
+          at_place[outcome] = (at_place[outcome] or 0) + 1
+          at_place.prompt_tokens = (at_place.prompt_tokens or 0) + prompt
+          at_place.completion_tokens = (at_place.completion_tokens or 0) + completion
+          at_place.cached_tokens = (at_place.cached_tokens or 0) + cached
+        end
+        local function save_ledger()
+          for day, tenants in pairs(ledger) do
+            call('ZADD', DAYS, text(day), text(day))
+            for tenant, models in pairs(tenants) do
+              for model, backends in pairs(models) do
+                for backend, sums in pairs(backends) do
+                  for what, change in pairs(sums) do
+                    local field = cjson.encode({tenant, model, backend, what})
+                    if change ~= 0 then call('HINCRBY', usage_key(text(day)), field, text(change)) end
+                  end
+                end
+              end
+            end
           end
-          add(state == 'completed' and 'completed' or 'unsuccessful', 1)
-          add('prompt_tokens', prompt)
-          add('completion_tokens', completion)
-          add('cached_tokens', cached)
         end
 
         -- Ends a request: its one outcome, its place in input order, counts and usage.
@@ -179,6 +197,7 @@ enum RedisPrelude {
         local function end_batch(b, state, at)
           b.state = state
           call('HSET', batch_key(b.id), 'ended_at', text(at))
+          call('HDEL', batch_key(b.id), 'paused_for')
           call('ZREM', OPEN, b.id)
           call('ZREM', DEADLINES, b.id)
           if b.retention_ms then
@@ -193,8 +212,10 @@ enum RedisPrelude {
             if b then
               call_all('HDEL', part(id, 'requests'), b.remove_requests)
               call_all('HDEL', part(id, 'live'), b.remove_live)
-              for field, change in pairs(of_batches[id] or {}) do
-                if change ~= 0 then call('HINCRBY', part(id, 'lines'), field, change) end
+              for n, changes in pairs(of_batches[id] or {}) do
+                for what, change in pairs(changes) do
+                  if change ~= 0 then call('HINCRBY', part(id, 'lines'), n .. ':' .. what, change) end
+                end
               end
               if b.state == 'in_progress' and not b.ending and b.queued + b.leased == 0 then
                 end_batch(b, 'completed', now)
@@ -210,10 +231,7 @@ enum RedisPrelude {
             end
           end
           save_lines()
-          for day, sums in pairs(ledger) do
-            call('ZADD', DAYS, day, day)
-            for field, change in pairs(sums) do call('HINCRBY', usage_key(day), field, text(change)) end
-          end
+          save_ledger()
         end
 
         -- A request as it is stored: 'endpoint line cost n length-of-id\n', custom_id, body.

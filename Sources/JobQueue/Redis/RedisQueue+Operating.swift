@@ -100,6 +100,16 @@ extension RedisQueue {
         _ = try await run(.forgetWorker, at: Timestamp(milliseconds: 0), [RedisArgument(worker)])
     }
 
+    /// A figure of the server's own, for benchmarks: `used_memory`, `used_cpu_user_main_thread` ...
+    package func serverFigure(_ name: String) async throws(JobQueueError) -> Double {
+        let info = try await call(["INFO"])
+        let line = info.text?.split(whereSeparator: \.isNewline).first { $0.hasPrefix(name + ":") }
+        guard let value = line.flatMap({ Double($0.dropFirst(name.utf8.count + 1)) }) else {
+            throw unexpected(info, "the server's \(name)")
+        }
+        return value
+    }
+
     private func time() async throws(JobQueueError) -> Timestamp {
         let reply = try await call(["TIME"])
         guard let parts = reply.array, parts.count == 2, let seconds = parts[0].int, let micros = parts[1].int else {

@@ -9,13 +9,18 @@ extension RedisQueue {
 
     package func open(_ specification: BatchSpecification, at now: Timestamp) async throws(JobQueueError)
         -> BatchID
-    {
+    { try await open(specification, as: options.makeID(), at: now) }
+
+    /// - Parameter id: what a new batch is called; one that is there already is the same batch.
+    func open(
+        _ specification: BatchSpecification, as id: BatchID, at now: Timestamp
+    ) async throws(JobQueueError) -> BatchID {
         try specification.check()
         func option(_ text: String?) -> RedisArgument { RedisArgument(text.map { "+" + $0 } ?? "-") }
         let reply = try await run(
             .open, at: now,
             [
-                RedisArgument(options.makeID().value), RedisArgument(specification.tenant),
+                RedisArgument(id.value), RedisArgument(specification.tenant),
                 RedisArgument(specification.priority), option(specification.completionWindowMs.map { "\($0)" }),
                 option(specification.idempotencyKey), RedisArgument(specification.seed),
                 RedisArgument(specification.maxAttempts), RedisArgument(specification.storedMetadata),

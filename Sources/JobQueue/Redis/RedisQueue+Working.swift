@@ -7,19 +7,29 @@ extension RedisQueue {
     private static let forever: Int64 = 1 << 53
 
     package func lease(_ claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> [LeasedRequest] {
+        let leased = try await leaseQueued(claim, at: now)
+        guard leased.isEmpty, claim.maxRequests > 0, try await admit(at: now) > 0 else { return leased }
+        return try await leaseQueued(claim, at: now)
+    }
+
+    private func leaseQueued(
+        _ claim: LeaseClaim, at now: Timestamp
+    ) async throws(JobQueueError) -> [LeasedRequest] {
         try claim.check()
         var leased: [LeasedRequest] = []
         var tokens = 0
         while leased.count < claim.maxRequests {
             let most = min(claim.maxRequests - leased.count, Self.chunkLeases)
             let models = claim.models.map { [RedisArgument($0.count)] + $0.map { RedisArgument($0) } } ?? ["*"]
+            let batches = claim.batches.map { [RedisArgument($0.count)] + $0.map { RedisArgument($0.value) } } ?? ["*"]
             let reply = try await run(
                 .lease, at: now,
                 [
                     RedisArgument(claim.worker), RedisArgument(most),
                     claim.maxTokens.map { RedisArgument($0) } ?? "-",
-                    RedisArgument(min(claim.durationMs, Self.forever)), RedisArgument(Self.chunkBytes), RedisArgument(tokens),
-                ] + models)
+                    RedisArgument(min(claim.durationMs, Self.forever)), RedisArgument(Self.chunkBytes),
+                    RedisArgument(tokens),
+                ] + models + batches)
             let page = try leasedRequests(reply, claim, at: now)
             leased += page
             tokens += page.reduce(0) { $0 + $1.request.cost }
@@ -125,6 +135,7 @@ extension RedisQueue {
     }
 
     package func recover(at now: Timestamp) async throws(JobQueueError) -> Int {
+        _ = try await admit(at: now)
         var moved = try await goOnEnding("", at: now)
         while true {
             let reply = try await run(.reclaim, at: now, [RedisArgument(Self.chunkEndings)])

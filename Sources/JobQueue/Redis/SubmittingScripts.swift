@@ -8,6 +8,7 @@ extension RedisScript {
         "open",
         #"""
         local id, tenant, window, key, retention = ARGV[2], ARGV[3], ARGV[5], ARGV[6], ARGV[10]
+        if call('EXISTS', batch_key(id)) == 1 then return id end
         if key ~= '-' then
           local name = cjson.encode({tenant, string.sub(key, 2)})
           local known = call('HGET', NAMES, name)

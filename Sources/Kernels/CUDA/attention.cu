@@ -1,6 +1,7 @@
 // Attention over the paged cache on tensor cores. Macros: MR_HEAD_WIDTH (a multiple of 16 up to 256), MR_GROUP (query
-// heads a kv head), MR_BLOCK_SIZE (positions a cache block, a multiple of 16). attention.cuh has the arithmetic, and
-// says why a row's result is the same bits whichever of these kernels computes it, in whatever company.
+// heads a kv head), MR_BLOCK_SIZE (positions a cache block, a multiple of 16), and MR_CACHE_FP8 1 for a cache of 8-bit
+// floats (fp8.cuh); else it is bfloat16. attention.cuh has the arithmetic, and says why a row's result is the same bits
+// whichever of these kernels computes it, in whatever company.
 //
 // Geometry (CUDALaunchAttention.swift computes it):
 //   mr_attention_decode   grid (splits, kvHeads * ceil(maxRows * GROUP / 16), sequences), block 32
@@ -11,24 +12,30 @@
 // tableOffset (of its entries in `tables`). queries and outputs are [rows, kvHeads * GROUP * WIDTH].
 #include "attention.cuh"
 
+#ifndef MR_CACHE_FP8
+#define MR_CACHE_FP8 0
+#endif
+
 // Sequences of 1 to maxRows rows; others are left alone. Work is cut by split where `splits` suffices for a
 // sequence; else, and with splits 1, one warp walks all its keys. With more than one split,
 // results go to partial [sequences * maxRows][heads][splits][WIDTH] and stats [...][splits][2] (maximum, sum)
 // for mr_attention_merge.
 extern "C" __global__ void __launch_bounds__(32)
-    mr_attention_decode(const bf16 *queries, const bf16 *keys, const bf16 *values, const int *rowStart,
+    mr_attention_decode(const bf16 *queries, const MR_CACHE *keys, const MR_CACHE *values, const int *rowStart,
                         const int *rowCount, const int *start, const int *tableOffset, const int *tables,
                         bf16 *outputs, float *partial, float *stats, int kvHeads, int maxRows, int splits,
                         int window, float scale, float softCap) {
     // One warp streams through a ring of its own; enough warps fit a multiprocessor to keep the memory busy.
-    typedef Attention<MR_HEAD_WIDTH, MR_GROUP, MR_BLOCK_SIZE, 16, MR_HEAD_WIDTH <= 128 ? 6 : 4, false> Warp;
+    const int depth = MR_HEAD_WIDTH <= 128 ? 6 : 4;
+    typedef Attention<MR_CACHE, MR_HEAD_WIDTH, MR_GROUP, MR_BLOCK_SIZE, 16, depth, false> Warp;
     MR_DYNAMIC_SHARED(char, shared);
     int sequence = blockIdx.z, kvHead = blockIdx.y % kvHeads, packedFirst = blockIdx.y / kvHeads * 16;
     int rows = rowCount[sequence], first = start[sequence], share = (int)blockIdx.x;
     if (rows == 0 || rows > maxRows || packedFirst >= rows * MR_GROUP) return;
     Warp warp;
-    AttentionCall call = {queries, keys, values, outputs, tables + tableOffset[sequence], rowStart[sequence],
-                          rows, first, kvHeads, kvHead, window, scale, softCap};
+    AttentionCall<MR_CACHE> call = {
+        queries, keys, values, outputs, tables + tableOffset[sequence], rowStart[sequence], rows, first,
+        kvHeads, kvHead, window, scale, softCap};
     AttentionSplits cut(first, rows, window, splits);
     int from = mr_first_seen(first + packedFirst / MR_GROUP, window);
     int to = first + Warp::least(packedFirst + 15, rows * MR_GROUP - 1) / MR_GROUP + 1;
@@ -89,16 +96,18 @@ mr_attention_merge(const float *partial, const float *stats, const int *rowStart
 
 // tiles [count][2]: sequence (-1: padding) and first packed row (row * GROUP + head of the group) of 16 * warps.
 extern "C" __global__ void __launch_bounds__(128)
-    mr_attention_prefill(const bf16 *queries, const bf16 *keys, const bf16 *values, const int *rowStart,
+    mr_attention_prefill(const bf16 *queries, const MR_CACHE *keys, const MR_CACHE *values, const int *rowStart,
                          const int *rowCount, const int *start, const int *tableOffset, const int *tables,
                          const int *tiles, bf16 *outputs, int kvHeads, int window, float scale, float softCap) {
-    typedef Attention<MR_HEAD_WIDTH, MR_GROUP, MR_BLOCK_SIZE, MR_HEAD_WIDTH <= 128 ? 64 : 32, 3, true> Block;
+    const int stage = MR_HEAD_WIDTH <= 128 ? 64 : 32;
+    typedef Attention<MR_CACHE, MR_HEAD_WIDTH, MR_GROUP, MR_BLOCK_SIZE, stage, 3, true> Block;
     MR_DYNAMIC_SHARED(char, shared);
     int sequence = tiles[2 * blockIdx.x], packed = tiles[2 * blockIdx.x + 1];
     if (sequence < 0) return;
     int rows = rowCount[sequence], first = start[sequence];
-    AttentionCall call = {queries, keys, values, outputs, tables + tableOffset[sequence], rowStart[sequence],
-                          rows, first, kvHeads, (int)blockIdx.y, window, scale, softCap};
+    AttentionCall<MR_CACHE> call = {
+        queries, keys, values, outputs, tables + tableOffset[sequence], rowStart[sequence], rows, first,
+        kvHeads, (int)blockIdx.y, window, scale, softCap};
     int last = Block::least(packed + (int)blockDim.x / 2, rows * MR_GROUP) - 1;
     Block block;
     block.begin(call, shared, packed + (int)threadIdx.x / 32 * 16, mr_first_seen(first + packed / MR_GROUP, window),

@@ -8,14 +8,14 @@
 // A tile or split that a row sees nothing of changes nothing of that row, so it may be walked or skipped. Keys and
 // values at or after the sequence's end are read as zeros: slots that nobody has written may hold anything.
 #pragma once
-#include "mr.cuh"
+#include "fp8.cuh"
 
 #define MR_INFINITY __int_as_float(0x7f800000)
 
-struct AttentionCall {
+template <class CACHE> struct AttentionCall {
     const bf16 *queries; // [rows, heads * WIDTH], rotated
-    const bf16 *keys; // [blocks][kvHeads][BLOCK][WIDTH]
-    const bf16 *values; // the same
+    const CACHE *keys; // [blocks][kvHeads][BLOCK][WIDTH], bf16 or fp8
+    const CACHE *values; // the same
     bf16 *outputs; // [rows, heads * WIDTH]
     const int *table; // of this sequence
     int firstRow, rows; // of this sequence in the batch
@@ -74,19 +74,25 @@ __device__ inline float mr_attention_output(float output, float sum) {
 
 // WIDTH: head width, a multiple of 16 up to 256. GROUP: query heads a kv head. BLOCK: positions a cache block,
 // a multiple of 16. K and V arrive in stages of STAGE keys through a ring of DEPTH stages, which either one warp
-// (WHOLE_BLOCK false) or all warps of the block fill and read together.
-template <int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bool WHOLE_BLOCK> struct Attention {
+// (WHOLE_BLOCK false) or all warps of the block fill and read together. CACHE: bf16, or fp8, which is widened to another
+// buffer before it is read.
+template <class CACHE, int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bool WHOLE_BLOCK> struct Attention {
     static constexpr int TILE = 64, SPLIT = AttentionSplits::SPLIT, STRIDE = WIDTH + 8;
     static constexpr int COLUMNS = WIDTH / 8, STEPS = WIDTH / 16;
     static constexpr int STAGES = TILE / STAGE; // of a tile
     // Wide heads leave no registers for the queries and for what came before the current split.
     static constexpr bool WIDE = WIDTH > 128;
-    static constexpr int RING_BYTES = DEPTH * STAGE * STRIDE * 2;
+    static constexpr bool NARROW = sizeof(CACHE) == 1;
+    static constexpr int CHUNK = 16 / sizeof(CACHE); // elements of 16 bytes
+    // Of a key in the ring, in elements; 16 bytes too many spread the banks.
+    static constexpr int LINE = NARROW ? WIDTH : STRIDE;
+    static constexpr int RING_BYTES = DEPTH * STAGE * LINE * (int)sizeof(CACHE) + (NARROW ? STAGE * STRIDE * 2 : 0);
     static constexpr int WARP_BYTES = WIDE ? 16 * STRIDE * 2 + COLUMNS * 4 * 32 * 4 : 0;
     static_assert(WIDTH % 16 == 0 && WIDTH <= 256 && BLOCK % 16 == 0 && TILE % STAGE == 0, "attention shape");
 
-    AttentionCall call;
-    bf16 *ring; // [DEPTH][STAGE][STRIDE]; the 8 columns too many spread the banks
+    AttentionCall<CACHE> call;
+    CACHE *ring; // [DEPTH][STAGE][LINE]
+    bf16 *widened; // NARROW: [STAGE][STRIDE]
     bf16 *queryRows; // WIDE: [16][STRIDE] of this warp
     float *earlier; // WIDE: [COLUMNS * 4][32] of this warp
     int lane, thread, threads;
@@ -113,13 +119,15 @@ template <int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bool WHOLE_BLOC
     __device__ int firstSeen(int position) const { return mr_first_seen(position, call.window); }
 
     // Rows packedFirst..<packedFirst + 16 are this warp's; keys from..<to its ring's.
-    __device__ void begin(const AttentionCall &made, char *shared, int packedFirst, int keysFrom, int keysTo) {
+    __device__ void begin(const AttentionCall<CACHE> &made, char *shared, int packedFirst, int keysFrom,
+                          int keysTo) {
         call = made;
         thread = WHOLE_BLOCK ? (int)threadIdx.x : (int)threadIdx.x % 32;
         threads = WHOLE_BLOCK ? (int)blockDim.x : 32;
         lane = (int)threadIdx.x % 32;
         int warp = (int)threadIdx.x / 32;
-        ring = (bf16 *)shared;
+        ring = (CACHE *)shared;
+        widened = (bf16 *)(ring + DEPTH * STAGE * LINE);
         queryRows = (bf16 *)(shared + RING_BYTES + warp * WARP_BYTES);
         earlier = (float *)(queryRows + 16 * STRIDE);
         from = keysFrom;
@@ -174,16 +182,16 @@ template <int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bool WHOLE_BLOC
     // Starts the next stage's copy, if there is one: all keys of a tile, then its values, then the next tile.
     __device__ void load() {
         if (nextKey < to) {
-            const bf16 *source = nextValues ? call.values : call.keys;
-            bf16 *target = ring + nextSlot * STAGE * STRIDE;
+            const CACHE *source = nextValues ? call.values : call.keys;
+            CACHE *target = ring + nextSlot * STAGE * LINE;
             int end = call.start + call.rows, block = 0;
             if (STAGE == 16) block = blockOf(nextKey);
 #pragma unroll 8
-            for (int i = thread; i < STAGE * (WIDTH / 8); i += threads) {
-                int row = i / (WIDTH / 8), column = i % (WIDTH / 8) * 8, key = nextKey + row;
+            for (int i = thread; i < STAGE * (WIDTH / CHUNK); i += threads) {
+                int row = i / (WIDTH / CHUNK), column = i % (WIDTH / CHUNK) * CHUNK, key = nextKey + row;
                 if (STAGE != 16) block = key < end ? call.table[key / BLOCK] : 0;
                 long long line = ((long long)block * call.kvHeads + call.kvHead) * BLOCK + key % BLOCK;
-                cp_async(target + row * STRIDE + column, source + line * WIDTH + column, key < end);
+                cp_async(target + row * LINE + column, source + line * WIDTH + column, key < end);
             }
             nextKey += STAGE;
             if (nextKey >= least(nextTile + TILE, to)) {
@@ -215,9 +223,25 @@ template <int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bool WHOLE_BLOC
         cp_async_wait<DEPTH - 2>();
         barrier();
         load();
-        const bf16 *stage = ring + slot * STAGE * STRIDE;
+        const CACHE *stage = ring + slot * STAGE * LINE;
         slot = slot + 1 == DEPTH ? 0 : slot + 1;
-        return stage;
+        if constexpr (NARROW) {
+            for (int i = thread; i < STAGE * WIDTH / 16; i += threads) {
+                uint4 chunk = *(const uint4 *)(stage + 16 * i);
+                unsigned words[4] = {chunk.x, chunk.y, chunk.z, chunk.w}, pairs[8];
+#pragma unroll
+                for (int j = 0; j < 8; j++) {
+                    pairs[j] = widen_fp8(__byte_perm(words[j / 2], 0, j % 2 == 0 ? 0x4140 : 0x4342));
+                }
+                bf16 *target = widened + 16 * i / WIDTH * STRIDE + 16 * i % WIDTH;
+                ((uint4 *)target)[0] = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+                ((uint4 *)target)[1] = make_uint4(pairs[4], pairs[5], pairs[6], pairs[7]);
+            }
+            barrier();
+            return widened;
+        } else {
+            return stage;
+        }
     }
 
     __device__ bool walked(int key) const { return key < to && key + STAGE > from; }
@@ -327,7 +351,7 @@ template <int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bool WHOLE_BLOC
 #pragma unroll
         for (int u = 0; u < STAGES; u++) {
             int key = tile + u * STAGE;
-            const bf16 *keys = ring;
+            const bf16 *keys = nullptr;
             if (walked(key)) keys = take();
             if (walked(key) && seen(key, STAGE)) {
                 score(scores + u * STAGE / 8, keys);

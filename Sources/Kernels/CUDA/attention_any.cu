@@ -1,13 +1,17 @@
-// Attention for any head width up to 512 and any cache block size, without tensor cores: the twin of attention.cu where
-// that has no instance, and its reference. A row's keys ascend through one online softmax, so its result depends on
-// that row and its sequence alone; it is not the same bits as attention.cu's.
-#include "mr.cuh"
+// Attention for any head width up to 512 and any cache block size, without tensor cores: the twin of attention.cu
+// where that has no instance, and its reference. MR_CACHE_FP8 as there. A row's keys ascend through one online softmax,
+// so its result depends on that row and its sequence alone; it is not the same bits as attention.cu's.
+#include "fp8.cuh"
+
+#ifndef MR_CACHE_FP8
+#define MR_CACHE_FP8 0
+#endif
 
 // Grid (kvHeads * group, rows), block 32, nothing shared. keys and values [blocks][kvHeads][blockSize][headWidth];
 // rowStart, rowCount, start, tableOffset [sequences]; queries and outputs [rows, kvHeads * group * headWidth]. Rows of
 // no sequence are left alone. window 0: all; softCap 0: none.
 extern "C" __global__ void __launch_bounds__(32)
-    mr_attention_any(const bf16 *queries, const bf16 *keys, const bf16 *values, const int *rowStart,
+    mr_attention_any(const bf16 *queries, const MR_CACHE *keys, const MR_CACHE *values, const int *rowStart,
                      const int *rowCount, const int *start, const int *tableOffset, const int *tables, bf16 *outputs,
                      int sequences, int kvHeads, int group, int headWidth, int blockSize, int window, float scale,
                      float softCap) {

@@ -3,7 +3,11 @@
 //
 // Threads take eight neighbours at a time; any width works, in the same arithmetic, and multiples of 8 in 16-byte
 // accesses. Where a grid has `any` blocks along y, they share a row's columns.
-#include "mr.cuh"
+#include "fp8.cuh"
+
+#ifndef MR_CACHE_FP8
+#define MR_CACHE_FP8 0
+#endif
 
 // The norms: grid rows, block 256, static shared memory 128 bytes.
 #define NORM_THREADS 256
@@ -210,11 +214,12 @@ extern "C" __global__ void __launch_bounds__(128) mr_gather_rows(
 
 // Rows [q heads | k heads | v heads] of headWidth each. Rotates q and k by the row's position: pair i of a head is
 // (i, i + pairs), cosines and sines [positions][pairs]; null: no rotation. q goes to q[rows, heads * headWidth]; k and v go
-// to slot slots[r] of keys and values, [blocks][kvHeads][blockSize][headWidth]; a slot below 0 is not written.
+// to slot slots[r] of keys and values, [blocks][kvHeads][blockSize][headWidth]; a slot below 0 is not written. Macro:
+// MR_CACHE_FP8 1 for a cache of 8-bit floats (fp8.cuh).
 // Grid (rows, any), block 256.
 extern "C" __global__ void __launch_bounds__(256) mr_rotate_and_store(
     const float *qkv, int heads, int kvHeads, int headWidth, const float *cosines, const float *sines, int pairs,
-    const int *positions, const int *slots, bf16 *q, bf16 *keys, bf16 *values, int blockSize) {
+    const int *positions, const int *slots, bf16 *q, MR_CACHE *keys, MR_CACHE *values, int blockSize) {
     long long r = blockIdx.x;
     int slot = slots[r], chunks = (headWidth + 7) / 8, total = (heads + 2 * kvHeads) * chunks;
     long long block = slot / blockSize;

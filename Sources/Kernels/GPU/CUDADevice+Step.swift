@@ -194,7 +194,7 @@ extension CUDADevice {
     }
 
     /// The form of x that products take; rounded here where its writer did not.
-    private func input(_ x: CUDAActivation) throws(DeviceError) -> CUDAAddress {
+    func input(_ x: CUDAActivation) throws(DeviceError) -> CUDAAddress {
         if x.isRounded { return try x.roundedAddress() }
         let count = step.rows * x.width
         try launch(

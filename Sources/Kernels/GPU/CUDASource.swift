@@ -1,31 +1,35 @@
+import CUDASources
+
 /// The CUDA sources that are part of the program (Sources/Kernels/CUDA).
 package struct CUDASource: Hashable, Sendable {
     /// File name, as compilers name it in messages.
     package let name: String
-    package let text: [UInt8]
 
-    init(_ name: String, _ text: [UInt8]) {
+    /// A file of that folder; a name that is not there traps.
+    package init(_ name: String) {
+        precondition(mr_cuda_source_named(name) != nil, "there is no CUDA source \(name)")
         self.name = name
-        self.text = text
     }
 
-    package static func == (a: Self, b: Self) -> Bool { a.name == b.name }
-    package func hash(into hasher: inout Hasher) { hasher.combine(name) }
+    package var text: [UInt8] {
+        guard let source = mr_cuda_source_named(name) else { return [] }
+        return Array(UnsafeBufferPointer(start: source.pointee.text, count: source.pointee.bytes))
+    }
 
-    static let elementwise = CUDASource("elementwise.cu", PackageResources.elementwise_cu)
-    static let tables = CUDASource("tables.cu", PackageResources.tables_cu)
-    static let attention = CUDASource("attention.cu", PackageResources.attention_cu)
-    static let attentionAny = CUDASource("attention_any.cu", PackageResources.attention_any_cu)
-
-    static let gemm = CUDASource("gemm.cu", PackageResources.gemm_cu)
-    static let sampling = CUDASource("sampling.cu", PackageResources.sampling_cu)
-    static let argmax = CUDASource("argmax.cu", PackageResources.argmax_cu)
+    static let elementwise = CUDASource("elementwise.cu")
+    static let tables = CUDASource("tables.cu")
+    static let attention = CUDASource("attention.cu")
+    static let attentionAny = CUDASource("attention_any.cu")
+    static let gemm = CUDASource("gemm.cu")
+    static let gemmQuantized = CUDASource("gemm_quantized.cu")
+    static let groups = CUDASource("groups.cu")
+    static let mixture = CUDASource("mixture.cu")
+    static let sampling = CUDASource("sampling.cu")
+    static let argmax = CUDASource("argmax.cu")
 
     /// What sources include.
     static let headers = [
-        CUDASource("mr.cuh", PackageResources.mr_cuh),
-        CUDASource("attention.cuh", PackageResources.attention_cuh),
-        CUDASource("gemm.cuh", PackageResources.gemm_cuh),
-        CUDASource("sampling.cuh", PackageResources.sampling_cuh),
+        CUDASource("mr.cuh"), CUDASource("fp8.cuh"), CUDASource("attention.cuh"), CUDASource("gemm.cuh"),
+        CUDASource("gemm_quantized.cuh"), CUDASource("sampling.cuh"),
     ]
 }

@@ -61,6 +61,17 @@ package struct RateBudget: Sendable {
     /// Tokens that a minute allows, as configured or as the server said; nil: unknown.
     package var tokensPerMinute: Int? { tokenWindows[0].limit }
     package var requestsPerMinute: Int? { requestWindows[0].limit }
+    /// Part of a day's limits that is left, the lesser of requests and tokens; nil: none is known.
+    package mutating func dayLeft(at now: Int64) -> Double? {
+        let parts = [Self.left(&requestWindows[1], at: now), Self.left(&tokenWindows[1], at: now)]
+        return parts.compactMap(\.self).min()
+    }
+
+    private static func left(_ window: inout RateWindow, at now: Int64) -> Double? {
+        let free = window.available(at: now)
+        return window.limit.map { max(0, free) / Double($0) }
+    }
+
     /// What is counted for an estimate of `cost` tokens.
     package func counted(_ cost: Int) -> Int { ratio.counted(cost) }
 

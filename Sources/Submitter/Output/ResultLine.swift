@@ -35,10 +35,15 @@ struct ResultLine {
         switch record.outcome.result {
         case .response(let statusCode, let body):
             writeResponse(record, statusCode, body, to: &line)
-            line += ",\"error\":null}\n".utf8
+            line += ",\"error\":null".utf8
         case .error(let error):
             writeFailure(record, error, to: &line)
         }
+        // One batch can have been computed in several places.
+        line += ",\"backend\":".utf8
+        let backend = record.outcome.backend
+        (backend.isEmpty ? JSON.null : .string(backend)).write(to: &line)
+        line += "}\n".utf8
         return line
     }
 
@@ -76,7 +81,6 @@ struct ResultLine {
         ]
         line += ",\"error\":".utf8
         summary.write(to: &line)
-        line += "}\n".utf8
     }
 
     /// Every message says where the request came from, whoever wrote it.

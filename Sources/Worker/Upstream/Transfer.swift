@@ -111,7 +111,9 @@ final class Transfer {
             // An upstream that does not know 100-continue would cost a second.
             lines.append("Expect:")
         }
-        if let key = request.key { lines.append("Authorization: Bearer \(key.secret)") }
+        if let key = request.key {
+            lines.append(key.withSecret { "Authorization: Bearer " + String(decoding: $0, as: UTF8.self) })
+        }
         lines += request.headers.map { "\($0.name): \($0.value)" }
         for line in lines {
             guard let longer = curl_slist_append(headerList, line) else { return false }

@@ -12,7 +12,7 @@ extension UpstreamRequest {
         let rest = baseURL.dropFirst(scheme.count)
         guard let first = rest.first, first != "/", !rest.contains("@") else { return false }
         guard url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return false }
-        let lines = headers.flatMap { [$0.name, $0.value] } + [contentType, key?.secret ?? ""]
+        let lines = headers.flatMap { [$0.name, $0.value] } + [contentType]
         return lines.allSatisfy { $0.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F } }
             && headers.allSatisfy { !$0.name.isEmpty && !$0.name.contains(":") }
     }

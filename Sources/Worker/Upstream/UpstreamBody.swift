@@ -8,6 +8,8 @@ package struct UpstreamBody: Sendable, Equatable {
     package var bytes: [UInt8]
     /// A completion that was made a chat, so that its answer must be made a completion.
     package var isMapped: Bool
+    /// The request's own limit; nil: it has none.
+    package var maxTokens: Int?
     /// Of prompt and completion together, for budgets: a guess that real usage corrects.
     package var estimatedTokens: Int
 
@@ -41,8 +43,9 @@ package struct UpstreamBody: Sendable, Equatable {
         }
         members.remove("stream")
         members.remove("stream_options")
-        let named = object["model"]?.string ?? (request.model.isEmpty ? nil : request.model)
-        guard let name = model ?? named else {
+        let named = object["model"]?.string ?? request.model
+        let name = model ?? named
+        guard !name.isEmpty else {
             throw .invalid("model", "is missing, and the route names none")
         }
         members.set("model", .string(name))
@@ -54,7 +57,14 @@ package struct UpstreamBody: Sendable, Equatable {
         try dialect.check(object)
         path = request.endpoint == .chatCompletions || isMapped ? "/chat/completions" : "/completions"
         bytes = members.text
-        estimatedTokens = Self.estimate(object, request, bytes.count)
+        maxTokens = object["max_completion_tokens"]?.int ?? object["max_tokens"]?.int
+        if maxTokens == nil, request.endpoint == .completions { maxTokens = Self.defaultMaxTokens }
+        maxTokens = maxTokens.map { max(0, $0) * max(1, object["n"]?.int ?? 1) }
+        estimatedTokens = request.cost
+        // The client's own estimate, where there is one, counts with a better guess.
+        guard request.cost <= 1 else { return }
+        // Four bytes a token is usual for English; structure and names make up for other languages being denser.
+        estimatedTokens = max(1, bytes.count / 4 + (maxTokens ?? Self.guessedChatTokens))
     }
 
     /// docs/upstreams.md describes the mapping.
@@ -85,14 +95,5 @@ package struct UpstreamBody: Sendable, Equatable {
             members.remove("max_tokens")
             members.set("max_tokens", .int(Int64(defaultMaxTokens)))
         }
-    }
-
-    private static func estimate(_ object: JSONObject, _ request: Request, _ bytes: Int) -> Int {
-        // The client's own estimate, where there is one, counts with the real tokenizer or a better guess.
-        if request.cost > 1 { return request.cost }
-        let said = object["max_completion_tokens"]?.int ?? object["max_tokens"]?.int
-        let generated = said ?? (request.endpoint == .completions ? defaultMaxTokens : guessedChatTokens)
-        // Four bytes a token is usual for English; structure and names make up for other languages being denser.
-        return max(1, bytes / 4 + max(0, generated) * max(1, object["n"]?.int ?? 1))
     }
 }

@@ -1,10 +1,12 @@
+import Scheduler
+
 /// What came of a request to an upstream: an answer, whatever its status, or the cause why there is none.
 package struct UpstreamReply: Sendable {
     /// 0 where no answer began.
     package var status: Int
     /// Those of the answer's headers that somebody reads; names in lower case.
     package var headers: [UpstreamHeader]
-    package var limits: RateLimitHeaders
+    package var limits: RateReport
     /// Decoded (gzip), with the request's key replaced wherever it occurred. Incomplete where there is a failure.
     package var body: [UInt8]
     package var timings: UpstreamTimings
@@ -21,7 +23,7 @@ package struct UpstreamReply: Sendable {
     ) {
         self.status = status
         self.headers = headers
-        self.limits = RateLimitHeaders(headers)
+        self.limits = RateReport(headers)
         self.body = body
         self.timings = timings
         self.failure = failure

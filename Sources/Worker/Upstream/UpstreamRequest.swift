@@ -10,7 +10,7 @@ package struct UpstreamRequest: Sendable {
     package var body: [UInt8]
     package var contentType = "application/json"
     /// Sent as a bearer token; nil: without one, as local servers are used.
-    package var key: UpstreamKey?
+    package var key: ProviderKey?
     /// More headers, in this order.
     package var headers: [UpstreamHeader] = []
     package var timeouts = UpstreamTimeouts()
@@ -18,7 +18,7 @@ package struct UpstreamRequest: Sendable {
     package var maxReplyBytes = 16 << 20
 
     package init(
-        _ method: Method = .post, baseURL: String, path: String, body: [UInt8] = [], key: UpstreamKey? = nil
+        _ method: Method = .post, baseURL: String, path: String, body: [UInt8] = [], key: ProviderKey? = nil
     ) {
         self.method = method
         self.baseURL = baseURL

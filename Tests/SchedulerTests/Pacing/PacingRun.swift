@@ -16,6 +16,8 @@ struct PacingRun {
         /// What estimates count for the completion.
         var maxTokens = 180
         var latencyMs = 300...1500
+        /// Whether the server counts what a request can take at most until it has ended.
+        var reserves = false
         var seed: UInt64 = 1
     }
 
@@ -67,7 +69,8 @@ struct PacingRun {
                 let ticket = budget.sent(cost: cost, at: now)
                 mostInFlight = max(mostInFlight, budget.inFlight)
                 attempts += 1
-                let answer = limiter.receive(tokens: costs[request].prompt + costs[request].completion, at: now)
+                let actual = costs[request].prompt + costs[request].completion
+                let answer = limiter.receive(tokens: setup.reserves ? cost : actual, at: now)
                 let latency = answer.isAccepted ? random.int(setup.latencyMs) : random.int(20...100)
                 events.insert(
                     Event(
@@ -83,6 +86,7 @@ struct PacingRun {
                 if event.answer.isAccepted {
                     completed += 1
                     let cost = costs[event.request]
+                    if setup.reserves { limiter.giveBack(tokens: setup.maxTokens - cost.completion, at: now) }
                     budget.finished(
                         event.ticket, actual: cost.prompt + cost.completion, report: event.answer.report, at: now)
                 } else {

@@ -53,6 +53,14 @@ import Testing
         check(variant, seed: 1, leastMs: PacingRun.least(rolling))
     }
 
+    /// Servers that count `max_tokens` until the answer is there; most of it comes back.
+    @Test func keepsWithinFivePercentOfAServerThatReserves() {
+        let setup = PacingRun.Setup(
+            kind: .bucket, requestsPerMinute: 3000, tokensPerMinute: 200_000, completionTokens: 20...100,
+            maxTokens: 1000, reserves: true)
+        check(Variant(testDescription: "bucket, reserves", setup: setup), seed: 1)
+    }
+
     private func check(_ variant: Variant, seed: UInt64, leastMs: Int64? = nil) {
         var setup = variant.setup
         setup.seed = seed

@@ -133,6 +133,20 @@ import Testing
         #expect((60_000...60_500).contains(time))
     }
 
+    @Test func tellsWhatIsLeftOfTheDay() {
+        var budget = RateBudget(RateLimits(requestsPerMinute: 10))
+        #expect(budget.dayLeft(at: 0) == nil)
+        budget = RateBudget(RateLimits(requestsPerDay: 100, tokensPerDay: 1000))
+        #expect(budget.dayLeft(at: 0) == 1)
+        let ticket = budget.sent(cost: 100, at: 0)
+        budget.finished(ticket, actual: 300, at: 10)
+        #expect(budget.dayLeft(at: 10) == 0.7)
+        let next = budget.sent(cost: 1, at: 20)
+        let report = RateReport(requests: .init(limit: 100, remaining: 40))
+        budget.finished(next, actual: 1, report: report, at: 30)
+        #expect(budget.dayLeft(at: 30) == 0.4)
+    }
+
     @Test func readsHeadersAsServersWriteThem() {
         let report = RateReport(headers: [
             ("X-RateLimit-Limit-Requests", "14400"), ("x-ratelimit-limit-tokens", "18000"),

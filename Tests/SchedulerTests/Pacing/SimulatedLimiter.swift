@@ -140,6 +140,12 @@ struct SimulatedLimiter {
         return Answer(isAccepted: isAccepted, report: report)
     }
 
+    /// A request took less than was counted.
+    mutating func giveBack(tokens: Int, at now: Int64) {
+        advance(to: now)
+        levels[1] = min(levels[1] + Double(tokens), Double(limits[1]))
+    }
+
     private func amount(_ at: Int, _ now: Int64, _ skewMs: Int64) -> RateReport.Amount {
         RateReport.Amount(
             limit: limits[at], remaining: max(0, Int(levels[at])), resetMs: max(0, resetMs(at, now: now) + skewMs))

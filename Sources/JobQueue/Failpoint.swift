@@ -6,7 +6,8 @@ import Synchronization
 /// `MILLRACE_FAILPOINT=name[:n]` in the environment names the step and which time it counts (from 1). Steps of a
 /// call to Redis are `<script>.before` (not sent), `<script>.sent` (sent, not answered) and `<script>.replied`
 /// (answered, the answer not used); scripts are RedisScript.all's: `append`, `seal`, `lease`, `renew`, `settle`,
-/// `release`, `reclaim`, `cancel`, `goOn` ... Without the variable it costs one comparison.
+/// `release`, `reclaim`, `cancel`, `goOn` ... A forwarder has `upstream.leased`, `.sent`, `.replied`, `.released`,
+/// `.settling` and `.settled`. Without the variable it costs one comparison.
 package enum Failpoint {
     package static let exitCode: Int32 = 86
 

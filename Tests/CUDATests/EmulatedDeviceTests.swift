@@ -1,0 +1,54 @@
+import DeviceChecks
+import Foundation
+import Kernels
+import Models
+import Testing
+
+/// The whole CUDA device, from the seam that models use down to the kernels, on the emulation; against the CPU's.
+@Suite(.serialized) struct EmulatedDeviceTests {
+    /// Heads that the emulation has instances of.
+    static let heads = [
+        AttentionHeads(8, over: 2, width: 128), AttentionHeads(3, over: 3, width: 16),
+        AttentionHeads(4, over: 2, width: 16), AttentionHeads(4, over: 2, width: 20),
+    ]
+
+    @Test func computesWhatTheCPUComputes() throws {
+        let device = CUDADevice(EmulatedRuntime(), graphs: false)
+        for result in try KernelChecks.run(device, seed: 3, large: false, heads: Self.heads) {
+            #expect(result.passed, "\(result.name): \(result.error) is above \(result.tolerance)")
+        }
+    }
+
+    static let tinyModels: [String] = {
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "Fixtures/tiny")
+        return ((try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []).sorted().map {
+            folder.appending(path: $0).path
+        }
+    }()
+
+    /// Every family: norms, biases, windows, caps, mixtures, learned positions.
+    @Test(arguments: tinyModels)
+    func runsWholeModels(_ path: String) throws {
+        let model = try load(path, on: CUDADevice(EmulatedRuntime()))
+        let cpu = try load(path, on: CPUDevice(computeType: .bfloat16, threads: 1))
+        let tokens = (0..<40).map { Int32(($0 * 37 + 5) % model.shape.vocabulary) }
+        let comparison = LogitComparison(
+            found: try ModelSteps(model.runner, positions: 48).runAll(tokens),
+            expected: try ModelSteps(cpu.runner, positions: 48).runAll(tokens))
+        #expect(comparison.passes, "\(path): \(comparison)")
+    }
+
+    /// I8, with steps that are recorded and replayed among them.
+    @Test(arguments: tinyModels)
+    func resultsDoNotDependOnCompany(_ path: String) throws {
+        let model = try load(path, on: CUDADevice(EmulatedRuntime()))
+        let found = try InvarianceChecks.run(ModelSteps(model.runner, positions: 48), length: 40, seed: 9)
+        #expect(found.count >= 10)
+        for (how, differences) in found { #expect(differences == 0, "\(path), \(how): \(differences) differ") }
+    }
+
+    private func load(_ path: String, on device: some Device) throws -> LoadedModel {
+        try ModelLoader.load(path: path, on: device, budget: .blocks(3 * 24), maxRows: 128, maxLogitRows: 64)
+    }
+}
