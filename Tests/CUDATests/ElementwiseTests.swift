@@ -2,7 +2,8 @@ import Foundation
 import Kernels
 import Testing
 
-/// Row kernels on the emulation against double precision. Buffers start as NaN, rows beside each other hold NaN in turn.
+/// Row kernels on the emulation against double precision. Buffers start as NaN, rows beside each other hold
+/// NaN in turn.
 @Suite struct ElementwiseTests {
     static let widths = [1, 3, 7, 8, 12, 31, 64, 100, 255, 576, 2048, 2056, 3001]
     static let rows = 3
@@ -186,7 +187,8 @@ import Testing
         let bias = random.floats(width)
         let sums = EmulatedBuffer(x)
         try emulate(
-            "mr_add_bias", grid: (Self.rows, 2, 1), block: 256, .buffer(sums), .buffer(EmulatedBuffer(bias)), .int(width))
+            "mr_add_bias", grid: (Self.rows, 2, 1), block: 256, .buffer(sums),
+            .buffer(EmulatedBuffer(bias)), .int(width))
         let exactSums = x.indices.map { (at: Int) -> Float in x[at] + bias[at % width] }
         #expect(sums.values == exactSums)
 
