@@ -1,5 +1,5 @@
 # Every target sets up what it needs itself, so that the first thing anyone types works.
-.PHONY: help setup build install uninstall model demo test test-reference test-chaos chaos fuzz clean
+.PHONY: help setup build install uninstall model nvrtc demo test test-reference test-chaos chaos fuzz clean
 .DEFAULT_GOAL := help
 
 BIN := .build/release/millrace
@@ -46,7 +46,10 @@ model: setup ## fetch the demo model (SmolLM2-135M-Instruct, 98 MB) into the cac
 demo: build model ## run jobs/hello.jsonl on the demo model and show the results
 	@scripts/demo $(BIN)
 
-test: setup model ## set up everything and run all tests
+nvrtc: setup ## fetch NVRTC (83 MB) into the cache, to compile the CUDA kernels without a GPU
+	@scripts/fetch-nvrtc >/dev/null || [ $$? -eq 2 ]
+
+test: setup model nvrtc ## set up everything and run all tests
 	swift test $(TEST_FLAGS)
 
 test-reference: setup ## check against the reference data in $$MILLRACE_REFERENCE (default ../shared/reference)

@@ -1,4 +1,5 @@
-// One instance of attention.cu, of the shape that MR_BLOCK_SIZE, MR_GROUP and MR_HEAD_WIDTH say; included several times.
+// One instance of attention.cu, of the shape that MR_BLOCK_SIZE, MR_GROUP and MR_HEAD_WIDTH say; included
+// several times.
 #define mr_attention_decode INSTANCE3(mr_attention_decode, MR_BLOCK_SIZE, MR_GROUP, MR_HEAD_WIDTH)
 #define mr_attention_merge INSTANCE3(mr_attention_merge, MR_BLOCK_SIZE, MR_GROUP, MR_HEAD_WIDTH)
 #define mr_attention_prefill INSTANCE3(mr_attention_prefill, MR_BLOCK_SIZE, MR_GROUP, MR_HEAD_WIDTH)

@@ -8,34 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <vector>
 
+#include "copies.h"
 #include "fiber.h"
-
-#if defined(__x86_64__)
-asm(R"(
-.text
-.globl mr_emulation_switch
-.type mr_emulation_switch, @function
-mr_emulation_switch:
-    pushq %rbp
-    pushq %rbx
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
-    movq %rsp, (%rdi)
-    movq (%rsi), %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbx
-    popq %rbp
-    ret
-.size mr_emulation_switch, .-mr_emulation_switch
-)");
-#endif
 
 // Static shared variables lie in a section of their own (emulation.h), whose bounds the linker gives.
 extern "C" unsigned char __start_mr_shared[] __attribute__((weak));
@@ -55,12 +30,6 @@ constexpr int barrier_count = 16;
 
 enum class State { ready, at_barrier, in_warp, done };
 
-struct Copy {
-    void *shared;
-    const void *global;
-    unsigned bytes, zeros;
-};
-
 struct Barrier {
     unsigned arrived, wanted;
 };
@@ -73,8 +42,7 @@ struct Thread {
     const char *barrier_name;
     unsigned votes;
     WarpOperation operation;
-    std::vector<Copy> started;
-    std::vector<std::vector<Copy>> groups;
+    Copies copies;
 };
 
 Thread *threads = nullptr;
@@ -192,8 +160,7 @@ void run_block(unsigned order) {
         thread.state = State::ready;
         thread.votes = 0;
         thread.index = {t % shape.x, t / shape.x % shape.y, t / (shape.x * shape.y)};
-        thread.started.clear();
-        thread.groups.clear();
+        thread.copies = {};
         // Tops at different distances: at one they would all fall into the same sets of the caches.
         prepare(thread.fiber, stacks + t * stack_bytes, stack_bytes - t % 256 * 320, entry);
     }
@@ -341,25 +308,12 @@ void warp_operation(const WarpOperation &operation) {
 }
 
 void start_copy(void *target, const void *source, unsigned bytes, unsigned zeros) {
-    memset(target, 0xff, bytes + zeros);
-    threads[current].started.push_back({target, source, bytes, zeros});
+    threads[current].copies.start(target, source, bytes, zeros);
 }
 
-void commit_copies() {
-    threads[current].groups.push_back(threads[current].started);
-    threads[current].started.clear();
-}
+void commit_copies() { threads[current].copies.commit(); }
 
-void wait_for_copies(unsigned groups_left) {
-    auto &groups = threads[current].groups;
-    while (groups.size() > groups_left) {
-        for (const Copy &copy : groups.front()) {
-            if (copy.bytes != 0) memcpy(copy.shared, copy.global, copy.bytes);
-            memset(static_cast<char *>(copy.shared) + copy.bytes, 0, copy.zeros);
-        }
-        groups.erase(groups.begin());
-    }
-}
+void wait_for_copies(unsigned groups_left) { threads[current].copies.wait(groups_left); }
 
 bool run(const Launch &l, unsigned order, char *error, size_t error_bytes) {
     allocate();

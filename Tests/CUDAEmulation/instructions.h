@@ -38,7 +38,9 @@ inline void emulated_mma(float *d, const unsigned *a, const unsigned *b, const f
                 for (int r = 0; r < 4; r++) {
                     left[g + r % 2 * 8][2 * t + half + r / 2 * 8] = emulated_bf16(p.a[r] >> 16 * half & 0xffff);
                 }
-                for (int r = 0; r < 2; r++) right[2 * t + half + 8 * r][g] = emulated_bf16(p.b[r] >> 16 * half & 0xffff);
+                for (int r = 0; r < 2; r++) {
+                    right[2 * t + half + 8 * r][g] = emulated_bf16(p.b[r] >> 16 * half & 0xffff);
+                }
             }
             for (int r = 0; r < 4; r++) sum[g + r / 2 * 8][2 * t + r % 2] = p.c[r];
         }
@@ -71,7 +73,9 @@ template <int count, bool transposed> inline void emulated_ldmatrix(unsigned *re
             unsigned short elements[8][8];
             for (int r = 0; r < 8; r++) {
                 const void *at = static_cast<const EmulatedMatrixRow *>(operands[8 * matrix + r])->row;
-                if (reinterpret_cast<uintptr_t>(at) % 16 != 0) emulation::fail("ldmatrix of a row at %p, no multiple of 16", at);
+                if (reinterpret_cast<uintptr_t>(at) % 16 != 0) {
+                    emulation::fail("ldmatrix of a row at %p, no multiple of 16", at);
+                }
                 memcpy(elements[r], at, 16);
             }
             for (int lane = 0; lane < 32; lane++) {

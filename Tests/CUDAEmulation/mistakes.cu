@@ -1,7 +1,8 @@
 // What a kernel must not do; the emulation reports it.
 #include "mr.cuh"
 
-// 0: some threads skip a barrier by returning. 1: warps wait at different barriers. 2: a lane is missing from a shuffle.
+// 0: some threads skip a barrier by returning. 1: warps wait at different barriers. 2: a lane is missing from
+// a shuffle.
 // 3: lanes are in different operations. 4: past the end of a buffer. 5: before it. 6: a write to the space between a
 // buffer's end and its guard. 7: past dynamic shared memory. 8: a shuffle names a lane that has returned.
 extern "C" __global__ void probe_mistake(int kind, float *buffer, long long count) {

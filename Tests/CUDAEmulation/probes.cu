@@ -46,7 +46,8 @@ extern "C" __global__ void probe_atomics(const int *in, int *counts, int *larges
     atomicMax(largest, value);
 }
 
-// d = a[16][16] * b[16][8] + c, all row-major; a and b go to shared memory by cp.async and to registers by ldmatrix. b is
+// d = a[16][16] * b[16][8] + c, all row-major; a and b go to shared memory by cp.async and to registers by
+// ldmatrix. b is
 // read transposed, since a lane wants two rows of one column. One warp.
 extern "C" __global__ void probe_mma(const bf16 *a, const bf16 *b, const float *c, float *d, int skipWait) {
     __shared__ __align__(16) bf16 left[16 * 16];

@@ -79,7 +79,8 @@ final class AttentionBench {
                 for column in 0..<width {
                     let value = rows[from + column]
                     if test.isNarrow {
-                        cache.address.storeBytes(of: FP8.bits(value), toByteOffset: slot * width + column, as: UInt8.self)
+                        cache.address.storeBytes(
+                            of: FP8.bits(value), toByteOffset: slot * width + column, as: UInt8.self)
                     } else {
                         cache.address.storeBytes(
                             of: value, toByteOffset: 2 * (slot * width + column), as: BFloat16.self)

@@ -2,6 +2,8 @@
 struct BFloat16: Equatable {
     var bits: UInt16
 
+    init(bits: UInt16) { self.bits = bits }
+
     init(_ value: Float) {
         guard !value.isNaN else {
             bits = 0x7fff

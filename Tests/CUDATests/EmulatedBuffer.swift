@@ -15,7 +15,9 @@ final class EmulatedBuffer<Element> {
 
     convenience init(_ values: [Element]) {
         self.init(count: values.count)
-        values.withUnsafeBytes { address.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(address), byteCount: $0.count) }
+        values.withUnsafeBytes {
+            address.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(address), byteCount: $0.count)
+        }
     }
 
     deinit { mr_emulation_free(address) }

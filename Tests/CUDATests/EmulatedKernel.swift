@@ -18,7 +18,9 @@ enum KernelArgument {
         }
     }
 
-    static func buffer<Element>(_ buffer: EmulatedBuffer<Element>?) -> KernelArgument { .pointer(buffer?.address, owner: buffer) }
+    static func buffer<Element>(_ buffer: EmulatedBuffer<Element>?) -> KernelArgument {
+        .pointer(buffer?.address, owner: buffer)
+    }
 }
 
 /// The launch failed for the reason given.

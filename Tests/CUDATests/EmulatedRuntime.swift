@@ -45,7 +45,9 @@ final class EmulatedRuntime: CUDARuntime {
 
     func download(_ address: CUDAAddress, into bytes: UnsafeMutableRawBufferPointer) throws(DeviceError) {
         precondition(recording == nil)
-        if let source = pointer(address) { bytes.copyMemory(from: UnsafeRawBufferPointer(start: source, count: bytes.count)) }
+        if let source = pointer(address) {
+            bytes.copyMemory(from: UnsafeRawBufferPointer(start: source, count: bytes.count))
+        }
     }
 
     func fill(_ address: CUDAAddress, with value: UInt8, count: Int) throws(DeviceError) {

@@ -16,7 +16,9 @@ import Testing
 
     @Test(arguments: [nil, 2], [0.0, 1.0])
     func rowsWithoutAChoiceSayWhy(_ top: Int?, _ temperature: Double) throws {
-        func status(_ logits: [Float], allowed: [Int32]? = nil, bias: Double = 0) throws -> CUDASamplingBatch.Choice.Status {
+        func status(
+            _ logits: [Float], allowed: [Int32]? = nil, bias: Double = 0
+        ) throws -> CUDASamplingBatch.Choice.Status {
             let choice = try choose(logits) {
                 $0.topLogprobs = top
                 $0.parameters.temperature = temperature
@@ -38,7 +40,10 @@ import Testing
     }
 
     @Test func greedyTakesTheFirstMaximum() throws {
-        for (logits, best) in [([3, 5, 5, 1], 1), ([-0.0, 0, -1], 0), ([0, -0.0, -1], 0), ([-9, -3], 1)] as [([Float], Int32)] {
+        let rows: [([Float], Int32)] = [
+            ([3, 5, 5, 1], 1), ([-0.0, 0, -1], 0), ([0, -0.0, -1], 0), ([-9, -3], 1),
+        ]
+        for (logits, best) in rows {
             #expect(try choose(logits) { $0.parameters.temperature = 0 }.token == best)
         }
     }
@@ -118,7 +123,8 @@ import Testing
                 broken.logits = broken.logits.map { _ in .nan }
                 let mixed = [broken, rows[2], rows[0], broken, rows[1], rows[0]]
                 let together = try inOrder(order) { try EmulatedSampling(mixed).choices }
-                #expect([together[1], together[2], together[4], together[5]] == [alone[2], alone[0], alone[1], alone[0]])
+                let found = [together[1], together[2], together[4], together[5]]
+                #expect(found == [alone[2], alone[0], alone[1], alone[0]])
             }
         }
     }

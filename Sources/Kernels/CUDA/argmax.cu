@@ -10,7 +10,8 @@ __device__ __forceinline__ u64 token_key(float value, int token) {
     return (u64)(bits & 0x80000000u ? ~bits : bits | 0x80000000u) << 32 | ~(unsigned)token;
 }
 
-// results [rows][2]: token and status as in sampling.cu (token -1 with a status other than 0); tokens [rows] or null: the
+// results [rows][2]: token and status as in sampling.cu (token -1 with a status other than 0); tokens [rows]
+// or null: the
 // token again, 0 in place of -1. keys and arrived [rows] are 0 before and after.
 // Grid (rows, any): blocks along y share a row. Block 256, static shared memory 260 bytes.
 extern "C" __global__ void __launch_bounds__(256) mr_argmax(

@@ -1,4 +1,5 @@
-// Operations on each row by itself: norms, activations, rotation, copies. Activations `[rows, width]`, float32 where they
+// Operations on each row by itself: norms, activations, rotation, copies. Activations `[rows, width]`,
+// float32 where they
 // are sums, bfloat16 where they are the input of a matrix product. No shape needs to be known when this is compiled.
 //
 // Threads take eight neighbours at a time; any width works, in the same arithmetic, and multiples of 8 in 16-byte
@@ -213,7 +214,8 @@ extern "C" __global__ void __launch_bounds__(128) mr_gather_rows(
 }
 
 // Rows [q heads | k heads | v heads] of headWidth each. Rotates q and k by the row's position: pair i of a head is
-// (i, i + pairs), cosines and sines [positions][pairs]; null: no rotation. q goes to q[rows, heads * headWidth]; k and v go
+// (i, i + pairs), cosines and sines [positions][pairs]; null: no rotation. q goes to q[rows, heads *
+// headWidth]; k and v go
 // to slot slots[r] of keys and values, [blocks][kvHeads][blockSize][headWidth]; a slot below 0 is not written. Macro:
 // MR_CACHE_FP8 1 for a cache of 8-bit floats (fp8.cuh).
 // Grid (rows, any), block 256.

@@ -1,5 +1,7 @@
-// The next token of each row of logits, as Worker/Sampling chooses it: adjustments (bans, biases, penalties), temperature,
-// min_p, top_k, top_p in this order, then a draw that walks the tokens by id; and log-probabilities under the model's own
+// The next token of each row of logits, as Worker/Sampling chooses it: adjustments (bans, biases, penalties),
+// temperature,
+// min_p, top_k, top_p in this order, then a draw that walks the tokens by id; and log-probabilities under the
+// model's own
 // distribution. A choice is a pure function of the row, its parameters and its draw. Adjusted logits are float32.
 //
 // Block 1024, static shared memory 33 KB.
@@ -100,7 +102,8 @@ __device__ void write_weights(
 //   entries [entries of all rows][2]: see `adjusted`; a row's have distinct tokens, in rising order
 //   biases [entries]: null where there are none
 //   scratch [entries]
-//   results [rows][4 + 2 * width]: token, status, rank, logprob (float32 bits), then top ids and their logprobs. Rank and
+//   results [rows][4 + 2 * width]: token, status, rank, logprob (float32 bits), then top ids and their
+// logprobs. Rank and
 //     what follows are written only as far as wanted. With a status other than 0 the token is -1.
 //   tokens [rows] or null: the token again, 0 in place of -1
 //   weights [rows, vocabulary] or null: for tests, what each token weighs in the draw

@@ -1,7 +1,8 @@
 // Rows of checkpoint tensors: looked up by token or position, or widened to bfloat16 as a matrix.
 //
 // `type` is GGUF's type id (TensorType.swift), `rowBytes` the distance of two rows; tensors begin at multiples of 16
-// bytes. Layouts: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and the block layouts of ggml's tensor types.
+// bytes. Layouts: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and the block layouts of ggml's
+// tensor types.
 // Values are the CPU's (CPU/dequant.c), bit for bit: no multiplication and addition is fused.
 #include "mr.cuh"
 
@@ -174,7 +175,8 @@ extern "C" __global__ void __launch_bounds__(128) mr_add_positions(
 
 // out[rows = outputs, columns = inputs] = bfloat16 of the tensor; output o is tensor row rowOrder[o] (null: o).
 // `transposed`: the tensor lies as [inputs, outputs], and rowOrder names its columns.
-// Grid (rows, any), block 128; transposed: grid (ceil(rows / 32), ceil(columns / 32)), block 128. Static shared memory 4.2 KB.
+// Grid (rows, any), block 128; transposed: grid (ceil(rows / 32), ceil(columns / 32)), block 128. Static
+// shared memory 4.2 KB.
 extern "C" __global__ void __launch_bounds__(128) mr_dequantize(
     const void *blocks, int type, long long rowBytes, const int *rowOrder, int transposed, bf16 *out, int rows,
     int columns) {
