@@ -21,6 +21,10 @@ let package = Package(
         .systemLibrary(name: "CPCRE2", path: "Sources/System/CPCRE2"),
         .systemLibrary(name: "CHiredis", path: "Sources/System/CHiredis"),
         .systemLibrary(name: "CCurl", path: "Sources/System/CCurl"),
+        .target(name: "CCUDA", path: "Sources/System/CCUDA", cSettings: kernelFlags),
+        .systemLibrary(name: "CNotify", path: "Sources/System/CNotify"),
+        .systemLibrary(name: "CSecrets", path: "Sources/System/CSecrets"),
+        .target(name: "CTOML", path: "Sources/System/CTOML"),
         .target(
             name: "CSimdjson", path: "Sources/System/CSimdjson",
             linkerSettings: [.linkedLibrary("simdjson")]),
@@ -29,8 +33,10 @@ let package = Package(
 
         .target(name: "CKernels", path: "Sources/Kernels/CPU", cSettings: kernelFlags),
         .target(
-            name: "Kernels", dependencies: ["CKernels"], path: "Sources/Kernels",
-            exclude: ["CPU"], swiftSettings: strict),
+            name: "Kernels", dependencies: ["CKernels", "CCUDA"], path: "Sources/Kernels",
+            exclude: ["CPU", "CUDA/README.md"],
+            // CUDA sources, compiled on the machine they run on: part of the binary, so that it is one file.
+            resources: [.embedInCode("CUDA")], swiftSettings: strict),
 
         .target(
             name: "Models", dependencies: ["Kernels", "JSON", "CPCRE2"], swiftSettings: strict),
@@ -50,7 +56,7 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl",
+                "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "CCurl", "CNotify", "CSecrets", "CTOML",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
 
@@ -60,7 +66,7 @@ let package = Package(
         .executableTarget(
             name: "Millrace",
             dependencies: [
-                "Submitter", "Worker", "JobQueue", "Models", "Kernels", "JSON",
+                "Submitter", "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -74,6 +80,11 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "QueueBenchmark", dependencies: ["JobQueue"], path: "bench/queue", swiftSettings: strict),
+
+        // Times many transfers at once: bench/README.md.
+        .executableTarget(
+            name: "UpstreamBench", dependencies: ["Worker"], path: "bench/upstream",
+            exclude: ["slow_server.py"], swiftSettings: strict),
 
         // Killed at random moments by JobQueueTests.
         .executableTarget(
@@ -96,6 +107,21 @@ let package = Package(
             name: "SubmitterTests", dependencies: ["Submitter", "JobQueue", "JSON", "EchoRun"],
             swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
+        // Runs CUDA kernels without a device, from the same source.
+        .target(
+            name: "CUDAEmulation", path: "Tests/CUDAEmulation", exclude: ["probes.cu", "mistakes.cu"],
+            cxxSettings: [
+                .headerSearchPath("../../Sources/Kernels/CUDA"), .unsafeFlags(["-O2", "-ffp-contract=off"]),
+            ]),
+        // What a device has to compute, for the emulation and for a real one (GPUCheck).
+        .target(
+            name: "DeviceChecks", dependencies: ["Kernels", "Models"], path: "Tests/DeviceChecks", swiftSettings: strict),
+        .executableTarget(
+            name: "GPUCheck", dependencies: ["DeviceChecks", "Kernels", "Models"], path: "Tests/GPUCheck",
+            swiftSettings: strict),
+        .testTarget(
+            name: "CUDATests", dependencies: ["Kernels", "Models", "CUDAEmulation", "DeviceChecks", "Worker", "JSON"],
+            swiftSettings: strict),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: strict),
@@ -107,7 +133,16 @@ let package = Package(
         .testTarget(name: "Conformance", dependencies: ["JobQueue", "RedisServer"], swiftSettings: strict),
         .testTarget(
             name: "WorkerTests",
-            dependencies: ["Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON"],
+            dependencies: [
+                "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        // The client of upstreams against Tests/FakeGroq, a server of their own.
+        .testTarget(
+            name: "UpstreamTests", dependencies: [
+                "Worker", "Scheduler", "JobQueue", "JSON", "Millrace", "CCurl",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],

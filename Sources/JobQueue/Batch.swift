@@ -107,10 +107,13 @@ package struct BatchStatus: Sendable, Equatable {
     /// When the last request was appended and the batch accepted.
     package var acceptedAt: Timestamp?
     package var endedAt: Timestamp?
+    /// Why nothing of it is leased; nil: it is not paused.
+    package var pausedFor: String?
 
     package init(
         id: BatchID, specification: BatchSpecification, state: BatchState, counts: BatchCounts, usage: Usage,
-        createdAt: Timestamp, acceptedAt: Timestamp?, endedAt: Timestamp?
+        createdAt: Timestamp, acceptedAt: Timestamp?, endedAt: Timestamp?,
+        pausedFor: String? = nil
     ) {
         self.id = id
         self.specification = specification
@@ -120,5 +123,6 @@ package struct BatchStatus: Sendable, Equatable {
         self.createdAt = createdAt
         self.acceptedAt = acceptedAt
         self.endedAt = endedAt
+        self.pausedFor = pausedFor
     }
 }

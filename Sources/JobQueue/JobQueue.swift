@@ -85,6 +85,11 @@ package protocol JobQueue: Sendable {
     /// While a queue is paused nothing is leased from it; what is leased goes on. Repeating changes nothing.
     func pause(at now: Timestamp) async throws(JobQueueError)
     func resume(at now: Timestamp) async throws(JobQueueError)
+    /// While a batch is paused nothing of it is leased; what is leased goes on, and its window runs on. `reason` is for
+    /// people, and stands in its status; repeating the call replaces it. A batch that ended throws `wrongState`.
+    func pause(_ batch: BatchID, reason: String, at now: Timestamp) async throws(JobQueueError)
+    /// Repeating it changes nothing.
+    func resume(_ batch: BatchID, at now: Timestamp) async throws(JobQueueError)
     func overview(at now: Timestamp) async throws(JobQueueError) -> QueueOverview
     /// Sums over outcomes by tenant, model, backend and UTC day of settling; they outlive the results (I4 holds for
     /// them too). A refused request counts for the model "". Days are inclusive. By day, then by the bytes of tenant,

@@ -4,6 +4,14 @@ extension JobQueue {
         async throws(JobQueueError) -> [LeasedRequest]
     { try await lease(LeaseClaim(worker: worker, maxRequests: max, durationMs: durationMs), at: now) }
 
+    package func pause(_ batch: BatchID, reason: String, at now: Timestamp) async throws(JobQueueError) {
+        throw .invalidArgument("this store cannot pause a single batch")
+    }
+
+    package func resume(_ batch: BatchID, at now: Timestamp) async throws(JobQueueError) {
+        throw .invalidArgument("this store cannot pause a single batch")
+    }
+
     package func list(limit: Int) async throws(JobQueueError) -> [BatchStatus] {
         try await list(tenant: nil, limit: limit)
     }

@@ -9,16 +9,20 @@ package struct LeaseClaim: Sendable, Equatable {
     /// Models that the worker serves, compared with `Request.model` by bytes; nil: any. A request that names no
     /// model ("") suits every worker.
     package var models: [String]?
+    /// Only requests of these batches; nil: of any.
+    package var batches: [BatchID]?
     /// How long the leases last without renewal.
     package var durationMs: Int64
 
     package init(
-        worker: String, maxRequests: Int, maxTokens: Int? = nil, models: [String]? = nil, durationMs: Int64
+        worker: String, maxRequests: Int, maxTokens: Int? = nil, models: [String]? = nil,
+        batches: [BatchID]? = nil, durationMs: Int64
     ) {
         self.worker = worker
         self.maxRequests = maxRequests
         self.maxTokens = maxTokens
         self.models = models
+        self.batches = batches
         self.durationMs = durationMs
     }
 }

@@ -137,6 +137,9 @@ extension CPUDevice {
         mr_attention(engine, qkv.rows, &kernel, Int32(layer), &how, y.rows)
     }
 
+    /// The CPU has done everything by now.
+    package func submit() {}
+
     package func gatherLogitRows(_ x: CPUActivation, range: Range<Int>, into y: CPUActivation) {
         check(x, width: y.width)
         precondition(

@@ -51,6 +51,8 @@ package final class CPUDevice: Device {
         set == .scalar ? .float32 : .bfloat16
     }
 
+    package var availableBytes: Int? { nil }
+
     package var description: String {
         "cpu \(instructionSet), \(threads) thread\(threads == 1 ? "" : "s"), \(computeType.rawValue)"
     }
@@ -60,7 +62,7 @@ package final class CPUDevice: Device {
     package func makeMatrix(stacking parts: [MatrixSource]) throws -> CPUMatrix {
         guard let first = parts.first else { throw DeviceError.unsupported("a matrix without parts") }
         let inputs = first.inputs
-        for part in parts { try check(part, inputs: inputs) }
+        for part in parts { try part.check(inputs: inputs) }
         let matrix = try CPUMatrix(engine: engine, inputs: inputs, parts: parts.map(\.outputs))
         for (index, part) in parts.enumerated() {
             let packed = (part.rowOrder?.map(Int32.init)).withOptionalBuffer { order in
@@ -78,42 +80,10 @@ package final class CPUDevice: Device {
         return matrix
     }
 
-    /// That the tensor is what the matrix needs, and lies within its bytes.
-    private func check(_ part: MatrixSource, inputs: Int) throws {
-        let tensor = part.tensor
-        func bad(_ reason: String) -> DeviceError { .badTensor(name: tensor.name, reason: reason) }
-        try check(tensor)
-        guard part.inputs == inputs else {
-            throw bad("has \(part.inputs) inputs where the matrix has \(inputs)")
-        }
-        guard part.outputs > 0, inputs > 0 else { throw bad("is empty") }
-        let stored = part.transposed ? tensor.columns : tensor.rows
-        guard part.rowOrder?.allSatisfy({ (0..<stored).contains($0) }) ?? true else {
-            throw bad("row order names rows outside 0..<\(stored)")
-        }
-    }
-
-    private func check(_ tensor: WeightTensor) throws {
-        func bad(_ reason: String) -> DeviceError { .badTensor(name: tensor.name, reason: reason) }
-        guard !tensor.shape.isEmpty, tensor.shape.allSatisfy({ $0 > 0 }) else {
-            throw bad("shape \(tensor.shape)")
-        }
-        guard tensor.columns % tensor.type.blockElements == 0 else {
-            throw bad("\(tensor.columns) columns are no whole number of \(tensor.type.name) blocks")
-        }
-        guard tensor.rows <= Int(Int32.max), tensor.columns <= Int(Int32.max) / 2 else {
-            throw bad("too large")
-        }
-        guard tensor.bytes.count >= tensor.rows * tensor.rowBytes else {
-            throw bad(
-                "has \(tensor.bytes.count) bytes where its shape needs \(tensor.rows * tensor.rowBytes)")
-        }
-    }
-
     package func makeVector(_ values: [Float]) throws -> CPUVector { try CPUVector(values) }
 
     package func makeTable(_ tensor: WeightTensor) throws -> CPUTable {
-        try check(tensor)
+        try tensor.check()
         return CPUTable(tensor)
     }
 

@@ -25,6 +25,8 @@ package protocol Device: AnyObject {
     /// One line for logs and `inspect`: "cpu avx512_bf16, 2 threads, bfloat16".
     var description: String { get }
     var computeType: ComputeType { get }
+    /// Memory of its own that the device could still give; nil where it works in the host's.
+    var availableBytes: Int? { get }
 
     // Loading. Several matrices stacked by outputs become one (fused QKV, gate and up).
     func makeMatrix(stacking parts: [MatrixSource]) throws -> Matrix
@@ -66,17 +68,36 @@ package protocol Device: AnyObject {
     func rotateAndStore(_ qkv: Activation, rotation: Rotation?, cache: Cache, layer: Int)
     /// y[r] = attention of q in qkv[r] over the sequence's cached keys at or before r's position.
     func attention(_ qkv: Activation, cache: Cache, layer: Int, _ shape: AttentionShape, into y: Activation)
+    /// Ends the step: everything asked for since `begin` is under way when it returns. A device may run it as a whole.
+    /// Throws what any of the step's operations met.
+    func submit() throws
     /// Copies `batch.logitRows[range]` of x to the first rows of y.
     func gatherLogitRows(_ x: Activation, range: Range<Int>, into y: Activation)
     /// logits[r] = x[r]·Wᵀ for the first `rows` rows, soft-capped where `softCap` is given: c * tanh(logit / c).
     /// The result stays valid until the next call.
     func logits(_ x: Activation, rows: Int, _ matrix: Matrix, bias: Vector?, softCap: Float?) throws -> Logits
 
+    /// Whether `choose` may be called.
+    var choosesTokens: Bool { get }
+    /// Chooses a token for each of the first `rows` rows of x by the logits that `logits` would give, without bringing
+    /// them to the host. What is chosen depends on the row and its entry of `batch` alone.
+    func choose(
+        _ x: Activation, rows: Int, _ matrix: Matrix, bias: Vector?, softCap: Float?, _ batch: CUDASamplingBatch
+    ) throws -> [CUDASamplingBatch.Choice]
+
     // Mixture of experts: see `MixtureShape`.
     /// y += Σ over the chosen experts of weight * expert(x).
     func addMixture(
         _ x: Activation, router: Matrix, gateUp: [Matrix], down: [Matrix], _ shape: MixtureShape,
         to y: Activation)
+}
+
+extension Device {
+    package var choosesTokens: Bool { false }
+
+    package func choose(
+        _ x: Activation, rows: Int, _ matrix: Matrix, bias: Vector?, softCap: Float?, _ batch: CUDASamplingBatch
+    ) throws -> [CUDASamplingBatch.Choice] { preconditionFailure("\(description) leaves choosing to the host") }
 }
 
 /// What matrix multiplications and the KV cache round to. Sums are float32 in both.

@@ -18,8 +18,8 @@ struct InspectCommand: ParsableCommand {
     func run() throws {
         let path = try ModelOptions.resolve(model)
         let local = try LocalModel(path: path)
-        let device = try CPUDevice(computeType: ComputeType(rawValue: options.dtype), threads: options.threads)
-        let report = InspectionReport(local, path: path, device: device, cacheBytes: options.kvCache.bytes)
+        let device = try options.device.open(options.settings)
+        let report = InspectionReport(local, path: path, device: device, cacheBytes: options.kvCache?.bytes ?? 1 << 30)
         if json {
             print(report.json(listingTensors: tensors).text)
         } else {
@@ -32,10 +32,10 @@ struct InspectCommand: ParsableCommand {
 struct InspectionReport {
     let local: LocalModel
     let path: String
-    let device: CPUDevice
+    let device: any Device
     let cacheBytes: Int
 
-    init(_ local: LocalModel, path: String, device: CPUDevice, cacheBytes: Int) {
+    init(_ local: LocalModel, path: String, device: any Device, cacheBytes: Int) {
         self.local = local
         self.path = path
         self.device = device

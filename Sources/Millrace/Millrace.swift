@@ -6,7 +6,11 @@ import ArgumentParser
         version: "0.1.0",
         subcommands: [
             RunCommand.self,
-            InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
+            SubmitCommand.self, StatusCommand.self, ListCommand.self, ResultsCommand.self, WaitCommand.self,
+            CancelCommand.self, RequeueCommand.self, UsageCommand.self, QueuesCommand.self, WorkersCommand.self,
+            TopCommand.self, WorkerCommand.self,
+            DevicesCommand.self, InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
             PerplexityCommand.self,
+            RoutesCommand.self, KeysCommand.self, CapsCommand.self,
         ])
 }

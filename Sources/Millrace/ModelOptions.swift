@@ -6,6 +6,9 @@ import Worker
 
 /// How a model is put on this machine; the same for every command that loads one.
 struct ModelOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Where the model runs: cpu, or a GPU as cuda:0 (see 'millrace devices').", valueName: "name"))
+    var device = DeviceChoice.cpu
+
     @Option(
         help: ArgumentHelp(
             "Numbers that matrix products and the KV cache round to: float32, bfloat16, or auto.", valueName: "type"))
@@ -14,8 +17,11 @@ struct ModelOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Threads for the kernels (default: one for each CPU).", valueName: "n"))
     var threads: Int?
 
-    @Option(help: ArgumentHelp("Memory for the KV cache, as 512MiB or 2GiB.", valueName: "size"))
-    var kvCache = ByteSize(bytes: 1 << 30)
+    @Option(
+        help: ArgumentHelp(
+            "Memory for the KV cache, as 512MiB or 2GiB (default: 1GiB; most of what is left on a GPU).",
+            valueName: "size"))
+    var kvCache: ByteSize?
 
     @Option(help: ArgumentHelp("Cap on prompt and completion together, in tokens.", valueName: "tokens"))
     var maxModelLen: Int?
@@ -32,9 +38,10 @@ struct ModelOptions: ParsableArguments {
 
     var settings: LocalModel.Settings {
         var settings = LocalModel.Settings()
+        settings.device = device
         settings.computeType = ComputeType(rawValue: dtype)
         settings.threads = threads
-        settings.cacheBytes = kvCache.bytes
+        settings.cacheBytes = kvCache?.bytes
         settings.maxContext = maxModelLen
         return settings
     }
@@ -49,6 +56,12 @@ struct ModelOptions: ParsableArguments {
     static func resolve(_ model: String) throws -> String {
         try ModelName.resolve(model, environment: ProcessInfo.processInfo.environment)
     }
+}
+
+extension DeviceChoice: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+
+    public var defaultValueDescription: String { name }
 }
 
 /// A number of bytes as people write it: 1073741824, 512MiB, 2GiB, 1.5GB.

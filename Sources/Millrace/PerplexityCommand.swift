@@ -38,7 +38,7 @@ struct PerplexityCommand: ParsableCommand {
             throw ValidationError("\(file): \(ids.count) tokens are less than one window of \(window)")
         }
 
-        let device = try CPUDevice(computeType: ComputeType(rawValue: options.dtype), threads: options.threads)
+        let device = try options.device.open(options.settings)
         let length = window ?? ids.count
         let loaded = try ModelLoader.load(
             checkpoint, on: device, budget: .blocks((length + 15) / 16), contextLimit: options.maxModelLen)

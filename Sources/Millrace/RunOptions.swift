@@ -38,24 +38,24 @@ struct DefaultOptions: ParsableArguments {
 
 /// How requests are packed into steps; no result depends on it.
 struct BatchingOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Sequences that run at once.", valueName: "n"))
-    var maxNumSeqs = LocalModel.Settings().maxSequences
+    @Option(help: ArgumentHelp("Sequences that run at once (default: 128; 512 on a GPU).", valueName: "n"))
+    var maxNumSeqs: Int?
 
-    @Option(help: ArgumentHelp("Tokens in one step.", valueName: "n"))
-    var maxNumBatchedTokens = LocalModel.Settings().maxBatchedTokens
+    @Option(help: ArgumentHelp("Tokens in one step (default: 512; 4096 on a GPU).", valueName: "n"))
+    var maxNumBatchedTokens: Int?
 
     func validate() throws {
-        guard (1...65_536).contains(maxNumSeqs) else {
+        if let maxNumSeqs, !(1...65_536).contains(maxNumSeqs) {
             throw ValidationError("--max-num-seqs \(maxNumSeqs) is not from 1 to 65536")
         }
-        guard (1...65_536).contains(maxNumBatchedTokens) else {
+        if let maxNumBatchedTokens, !(1...65_536).contains(maxNumBatchedTokens) {
             throw ValidationError("--max-num-batched-tokens \(maxNumBatchedTokens) is not from 1 to 65536")
         }
     }
 
     func applied(to settings: LocalModel.Settings) -> LocalModel.Settings {
         var settings = settings
-        settings.maxSequences = min(maxNumSeqs, maxNumBatchedTokens)
+        settings.maxSequences = maxNumSeqs
         settings.maxBatchedTokens = maxNumBatchedTokens
         return settings
     }

@@ -15,10 +15,23 @@ final class StopSignals: Sendable {
 
     /// - Parameter onSignal: called on a queue of its own, with 1 for the first signal and 2 for the second, and the
     ///   exit status that the signal stands for.
-    init(onSignal: @escaping @Sendable (_ count: Int, _ status: Int32) -> Void) {
+    /// - Parameter onHangup: called for each SIGHUP; nil: it ends the process, as it does by itself.
+    init(
+        onHangup: (@Sendable () -> Void)? = nil,
+        onSignal: @escaping @Sendable (_ count: Int, _ status: Int32) -> Void
+    ) {
         let queue = DispatchQueue(label: "signals")
         let handled = [SIGINT, SIGTERM]
-        sources = handled.map { DispatchSource.makeSignalSource(signal: $0, queue: queue) }
+        let stops = handled.map { DispatchSource.makeSignalSource(signal: $0, queue: queue) }
+        var hangups: [any DispatchSourceSignal] = []
+        if let onHangup {
+            signal(SIGHUP, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: SIGHUP, queue: queue)
+            source.setEventHandler(handler: onHangup)
+            source.resume()
+            hangups.append(source)
+        }
+        sources = stops + hangups
         for (number, source) in zip(handled, sources) {
             signal(number, SIG_IGN)
             source.setEventHandler { [weak self] in

@@ -8,6 +8,18 @@ package protocol ModelRunner: AnyObject {
     /// Logits of `batch.logitRows[range]` of the last forward pass; at most `shape.maxLogitRows` at a time, so that a
     /// large vocabulary never needs memory for a whole step. Valid until the next call.
     func logits(_ range: Range<Int>) throws -> Logits
+    /// Whether `choose` may be called: the device chooses tokens by itself.
+    var choosesTokens: Bool { get }
+    /// A token for each of `batch.logitRows[range]` of the last forward pass; as many as `rows` has.
+    func choose(_ range: Range<Int>, _ rows: CUDASamplingBatch) throws -> [CUDASamplingBatch.Choice]
+}
+
+extension ModelRunner {
+    package var choosesTokens: Bool { false }
+
+    package func choose(_ range: Range<Int>, _ rows: CUDASamplingBatch) throws -> [CUDASamplingBatch.Choice] {
+        preconditionFailure("this model leaves choosing to the host")
+    }
 }
 
 /// What the scheduler and the intake need to know of a loaded model.

@@ -14,7 +14,12 @@ final class PosixFile {
         self.closes = closes
     }
 
-    deinit { if closes { close(descriptor) } }
+    deinit {
+        guard closes else { return }
+        // A child process that is just being started has the descriptor too, and a lock would live on with it.
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 
     enum Access { case read, readWrite, writeOnly, createOrReadWrite }
 

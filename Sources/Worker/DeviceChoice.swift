@@ -1,25 +1,63 @@
 import Kernels
+import Models
 
 /// Which of this machine's devices a model is put on. What can be chosen is decided here and nowhere else.
 package enum DeviceChoice: Sendable, Equatable {
     case cpu
+    /// An NVIDIA GPU, by the driver's count.
+    case cuda(Int)
 
-    /// `cpu`; nil for what this program has no device for.
+    /// `cpu`, `cuda` (the first GPU) or `cuda:1`; nil for what this program has no device for.
     package init?(_ name: String) {
-        guard name == "cpu" else { return nil }
-        self = .cpu
+        switch name {
+        case "cpu": self = .cpu
+        case "cuda": self = .cuda(0)
+        default:
+            guard name.hasPrefix("cuda:"), let ordinal = Int(name.dropFirst("cuda:".count)), ordinal >= 0,
+                ordinal < 1024
+            else { return nil }
+            self = .cuda(ordinal)
+        }
     }
 
     /// As outcomes and reports name it.
-    package var name: String { "cpu" }
+    package var name: String {
+        switch self {
+        case .cpu: "cpu"
+        case .cuda(let ordinal): "cuda:\(ordinal)"
+        }
+    }
 
     /// Names to choose from, for messages.
-    package static let known = "cpu"
+    package static let known = "cpu, cuda:0, cuda:1 …"
+
+    /// What suits a device where nothing was asked for.
+    package struct Defaults: Sendable {
+        package var maxSequences: Int
+        package var maxBatchedTokens: Int
+        package var maxLogitRows: Int
+        package var cache: CacheBudget
+    }
+
+    package var defaults: Defaults {
+        switch self {
+        case .cpu:
+            Defaults(maxSequences: 128, maxBatchedTokens: 512, maxLogitRows: 64, cache: .bytes(1 << 30))
+        case .cuda:
+            Defaults(
+                maxSequences: 512, maxBatchedTokens: 4096, maxLogitRows: 512, cache: .available(share: 0.95))
+        }
+    }
 
     /// Takes hold of the device; called on the engine's thread.
-    func open(_ settings: LocalModel.Settings) throws -> any Device {
+    package func open(_ settings: LocalModel.Settings) throws -> any Device {
         switch self {
-        case .cpu: try CPUDevice(computeType: settings.computeType, threads: settings.threads)
+        case .cpu: return try CPUDevice(computeType: settings.computeType, threads: settings.threads)
+        case .cuda(let ordinal):
+            guard settings.computeType != .float32 else {
+                throw DeviceError.unsupported("float32 on \(name): GPUs compute in bfloat16; leave --dtype out")
+            }
+            return CUDADevice(try CUDADriver(ordinal: ordinal))
         }
     }
 }

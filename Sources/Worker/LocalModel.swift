@@ -2,20 +2,20 @@ import Foundation
 import Kernels
 import Models
 
-/// A checkpoint with its tokenizer and chat template, ready to be put on this machine's CPU.
+/// A checkpoint with its tokenizer and chat template, ready to be put on one of this machine's devices.
 package struct LocalModel: Sendable {
     package struct Settings: Sendable {
         package var device = DeviceChoice.cpu
-        /// nil: bfloat16 where the CPU multiplies it, float32 elsewhere.
+        /// nil: bfloat16 where the device multiplies it, float32 elsewhere.
         package var computeType: ComputeType?
         /// nil: one for each CPU.
         package var threads: Int?
-        /// Of the KV cache.
-        package var cacheBytes = 1 << 30
-        /// Sequences that run at once.
-        package var maxSequences = 128
-        /// Rows in one step.
-        package var maxBatchedTokens = 512
+        /// Of the KV cache; nil: 1 GiB of the host's memory, or most of what a GPU has left.
+        package var cacheBytes: Int?
+        /// Sequences that run at once; nil: the device's `DeviceChoice.Defaults`.
+        package var maxSequences: Int?
+        /// Rows in one step; nil, likewise.
+        package var maxBatchedTokens: Int?
         /// Caps sequences below what the model was made for.
         package var maxContext: Int?
 
@@ -44,12 +44,15 @@ package struct LocalModel: Sendable {
     ) async throws -> (engine: Engine, intake: Intake) {
         let engine = Engine()
         let checkpoint = checkpoint
+        let defaults = settings.device.defaults
+        let rows = settings.maxBatchedTokens ?? defaults.maxBatchedTokens
         let shape = try await engine.start(
-            Engine.Settings(maxSequences: settings.maxSequences), tokenizer: tokenizer,
+            Engine.Settings(maxSequences: min(settings.maxSequences ?? defaults.maxSequences, rows)), tokenizer: tokenizer,
             load: {
                 try ModelLoader.load(
-                    checkpoint, on: try settings.device.open(settings), budget: .bytes(settings.cacheBytes),
-                    maxRows: settings.maxBatchedTokens, contextLimit: settings.maxContext
+                    checkpoint, on: try settings.device.open(settings),
+                    budget: settings.cacheBytes.map(CacheBudget.bytes) ?? defaults.cache, maxRows: rows,
+                    maxLogitRows: defaults.maxLogitRows, contextLimit: settings.maxContext
                 ).runner
             }, onEvent: onEvent)
         let served = ServedModel(

@@ -141,21 +141,21 @@ extension NativeWorker {
 
     // MARK: Taking
 
+    /// Once a turn, so that what finished meanwhile is settled before more is leased.
     private func fetch() async throws {
-        while stopLevel == 0, mayLease {
-            guard let snapshot = engine.snapshot else { return }
-            let sequences = snapshot.room.sequences - (submittedJobs - snapshot.acceptedJobs)
-            let tokens = snapshot.room.tokens - (submittedTokens - snapshot.acceptedTokens)
-            guard sequences > 0, tokens > 0 else { return }
-            let leased = try await queue.lease(
-                LeaseClaim(
-                    worker: identity.name, maxRequests: sequences, maxTokens: tokens, models: settings.models,
-                    durationMs: settings.leaseMs), at: now())
-            guard !leased.isEmpty else { return }
-            start(try await withoutSuspects(leased))
-            try await settle()
-            try await handBack()
-        }
+        guard stopLevel == 0, mayLease, let snapshot = engine.snapshot else { return }
+        let sequences = snapshot.room.sequences - (submittedJobs - snapshot.acceptedJobs)
+        let tokens = snapshot.room.tokens - (submittedTokens - snapshot.acceptedTokens)
+        guard sequences > 0, tokens > 0 else { return }
+        let leased = try await queue.lease(
+            LeaseClaim(
+                worker: identity.name, maxRequests: sequences, maxTokens: tokens, models: settings.models,
+                durationMs: settings.leaseMs), at: now())
+        guard !leased.isEmpty else { return }
+        start(try await withoutSuspects(leased))
+        try await settle()
+        try await handBack()
+        takeAnotherTurn()
     }
 
     private var mayLease: Bool {

@@ -112,6 +112,15 @@ package actor NativeWorker {
         return .stopped
     }
 
+    /// Answered between the steps of a turn.
+    package var standing: WorkerStanding {
+        WorkerStanding(
+            held: work.count + outbox.count, isStopping: stopLevel > 0, storeIsAway: patience.isWaiting)
+    }
+
+    /// Without waiting for something to happen.
+    func takeAnotherTurn() { inbox.post(.tick) }
+
     private func end(_ goal: Goal) async throws -> End? {
         guard work.isEmpty else { return nil }
         if stopLevel > 0 {

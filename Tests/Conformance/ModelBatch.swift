@@ -26,7 +26,8 @@ struct ModelBatch {
     var state = BatchState.validating
     var createdAt: Timestamp
     var acceptedAt: Timestamp?
-    var endedAt: Timestamp?
+    var endedAt: Timestamp? { didSet { if endedAt != nil { pausedFor = nil } } }
+    var pausedFor: String?
     var items: [ModelRequest] = []
 
     func count(_ state: RequestState) -> Int { items.count { $0.state == state } }
@@ -44,7 +45,7 @@ struct ModelBatch {
                 completed: count(.completed),
                 failed: count(.failed), cancelled: count(.cancelled), expired: count(.expired)),
             usage: items.compactMap(\.end?.outcome.usage).reduce(Usage(), +),
-            createdAt: createdAt, acceptedAt: acceptedAt, endedAt: endedAt)
+            createdAt: createdAt, acceptedAt: acceptedAt, endedAt: endedAt, pausedFor: pausedFor)
     }
 
     mutating func end(_ i: Int, _ state: RequestState, _ outcome: Outcome, at now: Timestamp) {

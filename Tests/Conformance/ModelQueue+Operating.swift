@@ -57,6 +57,17 @@ extension ModelQueue {
             depths: depths.sorted(by: QueueOverview.Depth.comesBefore), oldestQueuedAt: oldest)
     }
 
+    func pause(_ batch: BatchID, reason: String, at now: Timestamp) throws(JobQueueError) {
+        let at = try find(batch)
+        guard !entries[at].state.isTerminal else { throw .wrongState(batch, entries[at].state, "") }
+        entries[at].pausedFor = reason
+    }
+
+    func resume(_ batch: BatchID, at now: Timestamp) throws(JobQueueError) {
+        let at = try find(batch)
+        entries[at].pausedFor = nil
+    }
+
     func pause(at now: Timestamp) { isPaused = true }
     func resume(at now: Timestamp) { isPaused = false }
 

@@ -161,6 +161,7 @@ actor ModelQueue: JobQueue {
         var best: (lane: Lane, served: Int, batch: Int, item: Int, Request)?
         for (b, entry) in entries.enumerated()
         where entry.state == .inProgress && entry.deadline.map({ $0 > now }) != false {
+            if entry.pausedFor != nil || claim.batches.map({ $0.contains(entry.id) }) == false { continue }
             let lane = lane(entry)
             let charged = served[lane] ?? 0
             if let best {

@@ -57,8 +57,10 @@ import Testing
         try await store.test { queue in
             let first = try await queue.open(BatchSpecification(tenant: "a"), at: 0)
             try await queue.append(
-                [.request("1", model: "m"), .request("2", model: "m"), .request("3", model: "n"), .refusal("4", line: 4)],
-                to: first, from: 0, at: Timestamp(milliseconds: Self.dayMs - 1))
+                [
+                    .request("1", model: "m"), .request("2", model: "m"), .request("3", model: "n"),
+                    .refusal("4", line: 4),
+                ], to: first, from: 0, at: Timestamp(milliseconds: Self.dayMs - 1))
             try await queue.seal(first, total: 4, at: 0)
             let leased = try await queue.lease(2, at: 0)
             let next = Timestamp(milliseconds: Self.dayMs)

@@ -35,14 +35,17 @@ struct MillraceProcess {
     private let name: String
 
     /// - Parameter folder: keeps what the process prints, in files.
-    init(_ arguments: [String], in folder: URL, environment: [String: String] = [:]) throws {
+    /// - Parameter input: its standard input; nil: nothing.
+    init(
+        _ arguments: [String], in folder: URL, environment: [String: String] = [:], input: Pipe? = nil
+    ) throws {
         self.folder = folder
         name = "process-\(UUID().uuidString)"
         process.executableURL = Self.binary
         process.arguments = arguments
         process.currentDirectoryURL = folder
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        process.standardInput = FileHandle.nullDevice
+        if let input { process.standardInput = input } else { process.standardInput = FileHandle.nullDevice }
         process.standardOutput = try Self.create(folder.appending(path: name + ".out"))
         process.standardError = try Self.create(folder.appending(path: name + ".err"))
         try process.run()
@@ -51,6 +54,15 @@ struct MillraceProcess {
     private static func create(_ url: URL) throws -> FileHandle {
         try Data().write(to: url)
         return try FileHandle(forWritingTo: url)
+    }
+
+    /// What everyone on the machine can see of it.
+    var commandLine: String { facts("cmdline") }
+
+    /// A file of /proc about it.
+    func facts(_ name: String) -> String {
+        let file = FileHandle(forReadingAtPath: "/proc/\(process.processIdentifier)/\(name)")
+        return String(decoding: (try? file?.readToEnd()) ?? Data(), as: UTF8.self)
     }
 
     var isRunning: Bool { process.isRunning }

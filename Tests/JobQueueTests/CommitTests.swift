@@ -76,7 +76,8 @@ import Testing
         let error = OutcomeError(code: "overloaded", message: "m")
         for round in 0..<2 {
             let batch = try await queue.open(
-                BatchSpecification(completionWindowMs: 1000, idempotencyKey: "\(round)", maxAttempts: 2, retentionMs: 50),
+                BatchSpecification(
+                    completionWindowMs: 1000, idempotencyKey: "\(round)", maxAttempts: 2, retentionMs: 50),
                 at: 0)
             let refused = AppendedRequest.refused(customID: "x", line: 5, .failure(error))
             let requests = (0..<8).map { request($0) } + [request(1), refused]

@@ -46,7 +46,10 @@ import Testing
             #expect(!"\(address)".contains("s3cret"))
             #expect(try QueueAddress("\(address)").description == address.description)
         }
-        for wrong in ["redis://u:s3cret@h:port", "redis://u:s3cret%@h", "redis://u:s3cret@h/x", "redis://:s3cret@h?x=1"] {
+        for wrong in [
+            "redis://u:s3cret@h:port", "redis://u:s3cret%@h", "redis://u:s3cret@h/x", "redis://:s3cret@h?x=1",
+            "redis://u:a?s3cret@h",
+        ] {
             do {
                 _ = try QueueAddress(wrong)
                 Issue.record("\(wrong) was taken")
@@ -57,9 +60,9 @@ import Testing
     }
 
     @Test(arguments: [
-        "http://h", "redis://h:0", "redis://h:65536", "redis://h:1:2", "redis://h/-1", "redis://h/a", "redis://[::1]x",
-        "redis://h?queue=", "redis://h?queue=a{b}", "redis://h?database=1", "unix://relative", "unix://", "redis://%zz@h",
-        "redis://h?queue=%00",
+        "http://h", "redis://h:0", "redis://h:65536", "redis://h:1:2", "redis://h/-1", "redis://h/a",
+        "redis://[::1]x", "redis://h?queue=", "redis://h?queue=a{b}", "redis://h?database=1", "unix://relative",
+        "unix://", "redis://%zz@h", "redis://h?queue=%00",
     ])
     func whatIsWrongIsRefused(_ text: String) {
         #expect(throws: JobQueueError.self) { try QueueAddress(text) }

@@ -6,7 +6,8 @@ enum RedisFailure {
     /// - Parameters:
     ///   - place: the queue's address, without a password (I10).
     static func describe(_ error: String, _ place: String) -> JobQueueError {
-        for known in meanings where error.hasPrefix(known.code + " ") || error.contains("-" + known.code + " ") {
+        for known in meanings
+        where "\(error) ".hasPrefix(known.code + " ") || error.contains("-" + known.code + " ") {
             let what = "\(place): \(known.what)"
             return known.helpsToRetry ? .unavailable(what) : .unusableStore(what)
         }

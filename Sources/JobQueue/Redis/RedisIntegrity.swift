@@ -242,7 +242,8 @@ struct RedisIntegrity {
         }
         for name in Set(there.keys).union(ledger.keys) {
             let (sum, counted) = (there[name] ?? 0, ledger[name] ?? 0)
-            expect(isWhole ? sum == counted : sum >= counted, "I4: the ledger has \(sum) for \(name), outcomes \(counted)")
+            let isSo = isWhole ? sum == counted : sum >= counted
+            expect(isSo, "I4: the ledger has \(sum) for \(name), outcomes \(counted)")
         }
     }
 }

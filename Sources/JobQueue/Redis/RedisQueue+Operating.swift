@@ -100,6 +100,16 @@ extension RedisQueue {
         _ = try await run(.forgetWorker, at: Timestamp(milliseconds: 0), [RedisArgument(worker)])
     }
 
+    /// What the server's data take, of this queue and of all others.
+    package func usedMemoryBytes() async throws(JobQueueError) -> Int {
+        let info = try await call(["INFO", "memory"])
+        let line = info.text?.split(whereSeparator: \.isNewline).first { $0.hasPrefix("used_memory:") }
+        guard let bytes = line.flatMap({ Int($0.dropFirst("used_memory:".count)) }) else {
+            throw unexpected(info, "the server's memory")
+        }
+        return bytes
+    }
+
     private func time() async throws(JobQueueError) -> Timestamp {
         let reply = try await call(["TIME"])
         guard let parts = reply.array, parts.count == 2, let seconds = parts[0].int, let micros = parts[1].int else {

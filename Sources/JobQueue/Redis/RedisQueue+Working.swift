@@ -18,7 +18,8 @@ extension RedisQueue {
                 [
                     RedisArgument(claim.worker), RedisArgument(most),
                     claim.maxTokens.map { RedisArgument($0) } ?? "-",
-                    RedisArgument(min(claim.durationMs, Self.forever)), RedisArgument(Self.chunkBytes), RedisArgument(tokens),
+                    RedisArgument(min(claim.durationMs, Self.forever)), RedisArgument(Self.chunkBytes),
+                    RedisArgument(tokens),
                 ] + models)
             let page = try leasedRequests(reply, claim, at: now)
             leased += page

@@ -8,7 +8,7 @@ extension QueueTransaction {
         if try flag("paused") != 0 { return [] }
         // Once due, a request that waited is like any other; each is moved once.
         try run("UPDATE pending SET not_before = NULL WHERE not_before <= ?", [now.milliseconds])
-        var round = LeaseRound(transaction: self, claim: claim, worker: worker, now: now)
+        var round = try LeaseRound(transaction: self, claim: claim, worker: worker, now: now)
         var priority: Int64?
         while !round.isOver, let next = try leasablePriority(below: priority) {
             try round.take(priority: next)
@@ -35,6 +35,8 @@ private struct LeaseRound {
     let now: Timestamp
     /// Numbers of the models that suit; nil: all.
     private let models: Set<Int64>?
+    /// Numbers of the batches asked for; nil: all.
+    private let suitable: Set<Int64>?
     private let expiresAt: Timestamp
     private var batches = TouchedBatches()
     private var leased: [LeasedRequest] = []
@@ -62,14 +64,15 @@ private struct LeaseRound {
         var request: Request
     }
 
-    init(transaction: QueueTransaction, claim: LeaseClaim, worker: String, now: Timestamp) {
+    init(transaction: QueueTransaction, claim: LeaseClaim, worker: String, now: Timestamp) throws {
         self.transaction = transaction
         self.claim = claim
         self.worker = worker
         self.now = now
         expiresAt = now + claim.durationMs
+        suitable = try claim.batches.map { ids in Set(try ids.compactMap { try transaction.batchNumber($0) }) }
         isOver = claim.maxRequests <= 0
-        models = try? claim.models.map { names in
+        models = try claim.models.map { names in
             Set(try (names + [""]).compactMap { try transaction.knownModelNumber($0) })
         }
     }
@@ -136,17 +139,18 @@ private struct LeaseRound {
     /// The lane's next request; nil when it has none that suits.
     private func head(of lane: inout Lane, priority: Int64) throws -> Found? {
         while lane.page.isEmpty {
-            if lane.seq > 0 { lane.page = try page(of: lane.seq)[...] }
+            if lane.seq > 0, suitable?.contains(lane.seq) ?? true { lane.page = try page(of: lane.seq)[...] }
             if !lane.page.isEmpty { break }
             let next = try transaction.first(
                 """
                 SELECT seq FROM batch INDEXED BY batch_leasable
                 WHERE state = 'in_progress' AND queued > 0 AND priority = ? AND tenant = ? AND seq > ?
-                  AND (deadline IS NULL OR deadline > ?) ORDER BY seq LIMIT 1
+                  AND (deadline IS NULL OR deadline > ?) AND paused_for IS NULL ORDER BY seq LIMIT 1
                 """, [priority, lane.tenant, lane.seq, now.milliseconds]
             ) { try $0.int64(0) }
             guard let next else { return nil }
             lane.seq = next
+            if let suitable, !suitable.contains(next) { continue }
         }
         return lane.page.first
     }

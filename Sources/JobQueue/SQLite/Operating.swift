@@ -6,6 +6,21 @@ extension QueueTransaction {
         try run("UPDATE flag SET value = ? WHERE name = 'paused'", [isPaused ? 1 : 0])
     }
 
+    func pause(_ id: BatchID, reason: String) throws {
+        let batch = try batch(id)
+        guard !batch.status.state.isTerminal else {
+            throw JobQueueError.wrongState(id, batch.status.state, "nothing is left to pause")
+        }
+        try run(
+            "UPDATE batch SET paused_for = ? WHERE seq = ?", [try text(reason, named: "the reason"), batch.seq])
+    }
+
+    func resume(_ id: BatchID) throws {
+        let batch = try batch(id)
+        if batch.status.pausedFor == nil { return }
+        try run("UPDATE batch SET paused_for = NULL WHERE seq = ?", [batch.seq])
+    }
+
     func overview(at now: Timestamp) throws -> QueueOverview {
         var depths = DepthTable()
         try scan(

@@ -47,6 +47,8 @@ final class QueueLock: Sendable {
     deinit {
         // Removed while still locked, so that whoever opens the path next makes a new file.
         unlink(path)
+        // A child process that is just being started has the descriptor too, and the lock would live on with it.
+        flock(descriptor, LOCK_UN)
         close(descriptor)
     }
 

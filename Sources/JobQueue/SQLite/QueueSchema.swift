@@ -38,6 +38,7 @@ package enum QueueSchema {
           deadline INTEGER,                       -- accepted_at + window_ms
           ended_at INTEGER,
           forget_at INTEGER,                      -- ended_at + retention_ms
+          paused_for TEXT,                        -- why nothing of it is leased; null: it is
           -- Requests by state, and usage summed over outcomes: kept by the transaction that changes the rows.
           total INTEGER NOT NULL CHECK (total BETWEEN 0 AND 4294967296),
           queued INTEGER NOT NULL CHECK (queued >= 0),
@@ -53,6 +54,7 @@ package enum QueueSchema {
           CHECK (total = queued + leased + completed + failed + cancelled + expired),
           CHECK ((state IN ('completed', 'cancelled', 'expired')) = (ended_at IS NOT NULL)),
           CHECK (ended_at IS NULL OR queued + leased = 0),
+          CHECK (ended_at IS NULL OR paused_for IS NULL),
           CHECK (state <> 'in_progress' OR queued + leased > 0),
           CHECK (state <> 'completed' OR cancelled + expired = 0),
           CHECK (state = 'cancelled' OR cancelled = 0),
@@ -187,9 +189,16 @@ package enum QueueSchema {
         CREATE TABLE worker (name TEXT PRIMARY KEY, forget_at INTEGER NOT NULL, report TEXT NOT NULL) STRICT;
         CREATE INDEX worker_forget ON worker (forget_at);
 
-        -- 'paused': 1 while it is; 'forgotten': batches that are not there any more.
+        -- Values that several processes change together; see RecordStore.
+        CREATE TABLE record (
+          name BLOB PRIMARY KEY,                  -- UTF-8
+          version INTEGER NOT NULL,
+          value BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        -- 'paused': 1 while it is; 'forgotten': batches that are not there any more; 'records': newest version.
         CREATE TABLE flag (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
-        INSERT INTO flag VALUES ('paused', 0), ('forgotten', 0);
+        INSERT INTO flag VALUES ('paused', 0), ('forgotten', 0), ('records', 0);
         """
 
     /// Creates the tables in an empty file, or refuses a file that is not a queue of this version.

@@ -12,7 +12,7 @@ package final class SQLiteQueue: JobQueue {
     /// Where the file is; `:memory:` for one without.
     package let path: String
 
-    private let commits: GroupCommit
+    let commits: GroupCommit
     private let options: SQLiteOptions
     /// Held until the queue is closed, or gone.
     private let lock: LockSlot
@@ -184,6 +184,14 @@ extension SQLiteQueue {
     package func deadLetters(_ batch: BatchID, after ordinal: Int?, limit: Int)
         async throws(JobQueueError) -> [DeadLetter]
     { try await commits.read { try $0.deadLetters(batch, after: ordinal, limit: max(0, limit)) } }
+
+    package func pause(_ batch: BatchID, reason: String, at now: Timestamp) async throws(JobQueueError) {
+        try await commits.write { try $0.pause(batch, reason: reason) }
+    }
+
+    package func resume(_ batch: BatchID, at now: Timestamp) async throws(JobQueueError) {
+        try await commits.write { try $0.resume(batch) }
+    }
 
     package func pause(at now: Timestamp) async throws(JobQueueError) {
         try await commits.write { try $0.setPaused(true) }

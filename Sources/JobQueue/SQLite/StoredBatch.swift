@@ -35,6 +35,7 @@ struct StoredBatch {
     mutating func end(_ state: BatchState, at now: Timestamp) {
         status.state = state
         status.endedAt = now
+        status.pausedFor = nil
     }
 
     /// Counts requests into the queued ones (or out, where negative).
@@ -49,7 +50,7 @@ extension QueueTransaction {
     private static let batchColumns = """
         seq, id, tenant, priority, window_ms, idempotency_key, seed, max_attempts, metadata, state, \
         created_at, accepted_at, deadline, ended_at, total, queued, leased, completed, failed, cancelled, expired, \
-        prompt_tokens, completion_tokens, cached_tokens, retention_ms
+        prompt_tokens, completion_tokens, cached_tokens, retention_ms, paused_for
         """
 
     /// - Throws: `unknownBatch`.
@@ -61,6 +62,12 @@ extension QueueTransaction {
             return found
         }
         throw JobQueueError.unknownBatch(id)
+    }
+
+    /// Nil: no such batch.
+    func batchNumber(_ id: BatchID) throws -> Int64? {
+        if id.value.utf8.contains(0) { return nil }
+        return try first("SELECT seq FROM batch WHERE id = ?", [id.value]) { try $0.int64(0) }
     }
 
     func batch(seq: Int64) throws -> StoredBatch {
@@ -119,7 +126,7 @@ extension QueueTransaction {
             status: BatchStatus(
                 id: BatchID(try row.text(1)), specification: specification, state: state, counts: counts,
                 usage: usage, createdAt: try row.time(10), acceptedAt: try row.optionalTime(11),
-                endedAt: try row.optionalTime(13)),
+                endedAt: try row.optionalTime(13), pausedFor: try row.optionalText(25)),
             deadline: try row.optionalTime(12), wasLeasable: state == .inProgress && counts.queued > 0)
     }
 
@@ -160,7 +167,7 @@ extension QueueTransaction {
             UPDATE batch SET state = ?, accepted_at = ?, deadline = ?, ended_at = ?, forget_at = ?, total = ?,
               queued = ?, leased = ?, completed = ?, failed = ?, cancelled = ?, expired = ?, prompt_tokens = ?,
               completion_tokens = ?,
-              cached_tokens = ?
+              cached_tokens = ?, paused_for = ?
             WHERE seq = ?
             """,
             [
@@ -168,7 +175,8 @@ extension QueueTransaction {
                 status.endedAt?.milliseconds, forgetAt?.milliseconds, counts.total, counts.queued,
                 counts.leased, counts.completed,
                 counts.failed, counts.cancelled, counts.expired, status.usage.promptTokens,
-                status.usage.completionTokens, status.usage.cachedTokens, batch.seq,
+                status.usage.completionTokens, status.usage.cachedTokens, status.pausedFor,
+                batch.seq,
             ])
         try saveBacklog(&batch)
         try saveLedger(&batch)

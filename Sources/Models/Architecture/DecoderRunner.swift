@@ -3,12 +3,13 @@ import Kernels
 /// Runs a decoder-only transformer on a device: every architecture that `DecoderConfiguration` can
 /// describe.
 package final class DecoderRunner<D: Device>: ModelRunner {
-    package let shape: ModelShape
+    package private(set) var shape: ModelShape
     private let configuration: DecoderConfiguration
     private let device: D
     private let weights: DecoderWeights<D>
     private let rotations: [D.Rotation]
-    private let cache: D.Cache
+    /// nil only while it is made anew.
+    private var cache: D.Cache!
     private let buffers: Buffers
 
     /// Activations of a step, float32. All have `maxRows` rows but `logitRows`, which has `maxLogitRows`.
@@ -52,6 +53,42 @@ package final class DecoderRunner<D: Device>: ModelRunner {
             logitRows: try device.makeActivation(maxRows: shape.maxLogitRows, width: c.hidden))
     }
 
+    /// Gives the cache this share of what the device has left after a step of the largest size, so that nothing the
+    /// model needs later is missing.
+    func growCache(toShare share: Double) throws {
+        try runLargestStep()
+        let blockBytes = device.cacheBlockBytes(
+            configuration.cacheShape(blockCount: 1, blockSize: shape.blockSize))
+        cache = nil
+        let available = device.availableBytes ?? 0
+        let wanted = Int(Double(available) * share) / max(blockBytes, 1)
+        let most = Int(Int32.max) / shape.blockSize
+        guard wanted >= shape.blockCount else {
+            throw DeviceError.outOfDeviceMemory(
+                what: "a key/value cache of \(shape.blockCount) blocks", bytes: shape.blockCount * blockBytes,
+                available: available, total: available)
+        }
+        shape.blockCount = min(wanted, most)
+        shape.contextLength = min(shape.contextLength, shape.blockCount * shape.blockSize)
+        cache = try device.makeCache(
+            configuration.cacheShape(blockCount: shape.blockCount, blockSize: shape.blockSize))
+    }
+
+    /// Sequences of one token over and over; they share their blocks, since nobody reads what they write.
+    private func runLargestStep() throws {
+        var batch = PackedBatch()
+        let length = min(shape.contextLength, shape.maxRows)
+        let blocks = (0..<Int32((length + shape.blockSize - 1) / shape.blockSize))
+        while batch.rowCount < shape.maxRows {
+            let count = min(length, shape.maxRows - batch.rowCount)
+            batch.append(
+                Array(repeating: Int32(0), count: count), at: 0, blocks: blocks, blockSize: shape.blockSize,
+                logits: .all)
+        }
+        try forward(batch)
+        _ = try logits(0..<shape.maxLogitRows)
+    }
+
     package func forward(_ batch: PackedBatch) throws {
         precondition(batch.rowCount <= shape.maxRows, "\(batch.rowCount) rows exceed \(shape.maxRows)")
         let stream = buffers.stream
@@ -63,6 +100,7 @@ package final class DecoderRunner<D: Device>: ModelRunner {
             feedForward(layer)
         }
         normalise(stream, weights.finalNorm, into: buffers.block)
+        try device.submit()
     }
 
     package func logits(_ range: Range<Int>) throws -> Logits {
@@ -71,6 +109,15 @@ package final class DecoderRunner<D: Device>: ModelRunner {
         return try device.logits(
             buffers.logitRows, rows: range.count, weights.head, bias: nil,
             softCap: configuration.logitSoftCap)
+    }
+
+    package var choosesTokens: Bool { device.choosesTokens }
+
+    package func choose(_ range: Range<Int>, _ rows: CUDASamplingBatch) throws -> [CUDASamplingBatch.Choice] {
+        precondition(range.count <= shape.maxLogitRows, "\(range.count) rows exceed \(shape.maxLogitRows)")
+        device.gatherLogitRows(buffers.block, range: range, into: buffers.logitRows)
+        return try device.choose(
+            buffers.logitRows, rows: range.count, weights.head, bias: nil, softCap: configuration.logitSoftCap, rows)
     }
 
     /// stream += output(attention(norm(stream)))

@@ -4,6 +4,9 @@ import Kernels
 package enum CacheBudget: Sendable, Equatable {
     case bytes(Int)
     case blocks(Int)
+    /// This part of what the device has left once weights and the buffers of a full step are there. Only for devices
+    /// with memory of their own.
+    case available(share: Double)
 }
 
 /// A model on a device, ready to run, and what came with it. Belongs to the engine's thread.
@@ -33,31 +36,38 @@ package enum ModelLoader {
         let configuration = checkpoint.configuration
         let blockBytes = device.cacheBlockBytes(
             configuration.cacheShape(blockCount: 1, blockSize: blockSize))
+        let context = min(configuration.contextLength, contextLimit ?? .max)
         let blockCount =
             switch budget {
             case .blocks(let count): count
             case .bytes(let bytes): bytes / max(blockBytes, 1)
+            // To begin with; see below.
+            case .available: (min(context, maxRows) + blockSize - 1) / blockSize
             }
         guard blockCount > 0 else {
             throw .device(
                 reason: "the key/value cache budget is too small: one block of \(blockSize) tokens takes "
                     + "\(blockBytes) bytes")
         }
+        let measures = if case .available = budget { true } else { false }
         let shape = ModelShape(
             vocabulary: configuration.vocabulary,
-            contextLength: min(
-                configuration.contextLength, contextLimit ?? .max,
-                blockCount.multipliedReportingOverflow(by: blockSize).overflow
-                    ? .max : blockCount * blockSize),
+            contextLength: measures ? context : min(context, Self.positions(blockCount, blockSize)),
             blockSize: blockSize, blockCount: blockCount, maxRows: maxRows,
             maxLogitRows: min(maxLogitRows, maxRows))
         do {
             let runner = try DecoderRunner(
                 checkpoint.sources, configuration: configuration, shape: shape, device: device)
+            if case .available(let share) = budget { try runner.growCache(toShare: share) }
             return LoadedModel(
                 runner: runner, configuration: configuration, tokenizer: checkpoint.tokenizer,
                 fingerprint: checkpoint.fingerprint, blockBytes: blockBytes)
         } catch { throw .device(reason: "cannot load onto \(device.description): \(error)") }
+    }
+
+    private static func positions(_ blockCount: Int, _ blockSize: Int) -> Int {
+        let (product, overflow) = blockCount.multipliedReportingOverflow(by: blockSize)
+        return overflow ? .max : product
     }
 
     /// Opens a checkpoint and puts it on a device: see `Checkpoint.init` for paths.

@@ -74,15 +74,17 @@ package struct ResultPlaces: Sendable, Equatable {
     /// - Parameters:
     ///   - batch: whose results may be there already; nil: nobody's.
     ///   - ownsOutput: the state lies beside the output, so what is there by that name is this run's.
-    func refuseOverwriting(by batch: BatchID?, ownsOutput: Bool) throws(RunError) {
+    ///   - remedy: what else can be done, for the message.
+    func refuseOverwriting(
+        by batch: BatchID?, ownsOutput: Bool, remedy: String = "overwrite it with --restart"
+    ) throws(RunError) {
         for path in paths {
             if batch != nil, ownsOutput, path == output || path == Self.besides(output) { continue }
             let facts = try? PosixFile.facts(of: path)
             guard let facts, facts.isRegular, facts.bytes > 0 else { continue }
             if let batch, Self.hasLines(of: batch, path) { continue }
             throw .foreignOutput(
-                "\(path) has contents that are not this run's; choose another file, or overwrite it with "
-                    + "--restart")
+                "\(path) has contents that are not this batch's; choose another file, or \(remedy)")
         }
     }
 

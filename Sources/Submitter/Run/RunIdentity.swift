@@ -23,7 +23,7 @@ struct RunIdentity {
     /// As the batch's metadata has it.
     let entries: [String: String]
 
-    private static let inputName = "input.name"
+    static let inputName = "input.name"
     private static let modelName = "model.name"
     /// Told to people, but free to change between runs.
     private static let uncompared: Set = [inputName, modelName, "input.bytes", "input.lines"]
@@ -48,12 +48,15 @@ struct RunIdentity {
     var displayedInput: String { entries[Self.inputName] ?? "input" }
 
     /// Opening the same run twice gives one batch. The names count here: requests and refusals carry them.
-    var idempotencyKey: String {
+    var idempotencyKey: String { Self.idempotencyKey("run", entries) }
+
+    /// - Parameter kind: tells keys of one use from those of another.
+    static func idempotencyKey(_ kind: String, _ entries: [String: String]) -> String {
         var hasher = XXH64()
         for (name, value) in entries.sorted(by: { $0.key < $1.key }) {
             hasher.update(Array("\(name.utf8.count):\(name)\(value.utf8.count):\(value)".utf8))
         }
-        return "run-" + String(hasher.digest, radix: 16)
+        return "\(kind)-" + String(hasher.digest, radix: 16)
     }
 
     /// What this run has otherwise than `stored`, in words; empty when it may go on with that one's results.

@@ -21,8 +21,6 @@ package struct RunSession: Sendable {
 
     private static let pollMs: Int64 = 50
     static let pageRecords = 500
-    private static let chunkRequests = 500
-    private static let chunkBytes = 4 << 20
     private static let longerThanAnyLeaseMs: Int64 = 366 * 86_400_000
 
     package init(_ configuration: RunConfiguration, clock: RunClock, openQueue: @escaping OpenQueue) {
@@ -126,24 +124,8 @@ package struct RunSession: Sendable {
             metadata: identity.entries)
         let batch = try await queue.open(specification, at: clock.now())
         let defaults = configuration.defaults.with("model", .string(configuration.model.name))
-        var requests = input.requests(defaults: defaults, lineBytesMax: configuration.lineBytesMax)
-        var chunk: [AppendedRequest] = []
-        var chunkBytes = 0
-        var total = 0
-        while let request = try requests.next() {
-            chunk.append(request)
-            if case .accepted(let request) = request { chunkBytes += request.body.count }
-            guard chunk.count == Self.chunkRequests || chunkBytes > Self.chunkBytes else { continue }
-            try await queue.append(chunk, to: batch, from: total, at: clock.now())
-            total += chunk.count
-            chunk.removeAll(keepingCapacity: true)
-            chunkBytes = 0
-        }
-        guard requests.fingerprint == input.fingerprint else {
-            throw RunError.input("\(input.name) changed while it was read; run again when it is complete")
-        }
-        if !chunk.isEmpty { try await queue.append(chunk, to: batch, from: total, at: clock.now()) }
-        try await queue.seal(batch, total: total + chunk.count, at: clock.now())
+        try await BatchUpload(queue: queue, batch: batch, now: clock.now).send(
+            input, defaults: defaults, lineBytesMax: configuration.lineBytesMax)
         return batch
     }
 

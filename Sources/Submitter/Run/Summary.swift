@@ -97,11 +97,11 @@ package struct Summary: Sendable, Equatable {
 }
 
 extension Int {
-    fileprivate var json: JSON { .int(Int64(self)) }
+    var json: JSON { .int(Int64(self)) }
 }
 
 extension Usage {
-    fileprivate var json: JSON {
+    var json: JSON {
         [
             "prompt_tokens": .int(Int64(promptTokens)), "cached_tokens": .int(Int64(cachedTokens)),
             "completion_tokens": .int(Int64(completionTokens)), "total_tokens": .int(Int64(totalTokens)),

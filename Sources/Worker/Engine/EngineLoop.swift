@@ -5,21 +5,22 @@ import Scheduler
 
 /// The step loop: schedule, forward, sample, commit. Belongs to the engine's thread.
 final class EngineLoop {
-    private struct Running {
+    struct Running {
         var generation: GenerationState
         var startedAt: ContinuousClock.Instant?
         var firstTokenAt: ContinuousClock.Instant?
     }
 
     private var scheduler: BatchScheduler
-    private let runner: any ModelRunner
+    let runner: any ModelRunner
     private let tokenizer: any Tokenizer
     private let emit: (EngineEvent) -> Void
-    private var running: [SequenceID: Running] = [:]
-    private var plan = StepPlan()
+    var running: [SequenceID: Running] = [:]
+    private(set) var plan = StepPlan()
     private var sampled: [Scheduler.SampledToken] = []
     private var ended: [SequenceID] = []
-    private var sampler = Sampler()
+    var sampler = Sampler()
+    var choices = CUDASamplingBatch()
     private var generatedTokens = 0
     private var stepTimes = StepTimes()
     private let clock = ContinuousClock()
@@ -88,46 +89,14 @@ final class EngineLoop {
         }
     }
 
-    /// Reads the step's logits, a slice at a time, and lets each sequence choose its token.
-    private func sample() throws {
-        var entries = plan.entries.makeIterator()
-        var entry = entries.next()
-        var first = 0
-        while first < plan.logitRows.count {
-            let range = first..<min(first + runner.shape.maxLogitRows, plan.logitRows.count)
-            let logits = try runner.logits(range)
-            for place in range {
-                while let current = entry, place >= current.logits.upperBound { entry = entries.next() }
-                guard let current = entry else { break }
-                let samples = current.samples && place == current.logits.upperBound - 1
-                let position = Int(plan.positions[Int(plan.logitRows[place])])
-                logits.withMutableRow(place - range.lowerBound) { row in
-                    read(&row, of: current.id, position: position, samples: samples)
-                }
-            }
-            first = range.upperBound
-        }
+    /// Ends a sequence that no token could be chosen for; its neighbours go on (I7).
+    func fail(_ id: SequenceID, _ error: SamplingError) {
+        scheduler.cancel(id)
+        running[id] = nil
+        emit(.failed(id, error.outcome))
     }
 
-    /// One row of logits: a token to choose, or a prompt position to score.
-    private func read(_ row: inout MutableSpan<Float>, of id: SequenceID, position: Int, samples: Bool) {
-        guard running[id] != nil else { return }
-        do throws(SamplingError) {
-            guard samples else {
-                try running[id]?.generation.acceptPromptRow(position, row.span, sampler: &sampler)
-                return
-            }
-            guard let step = try running[id]?.generation.accept(&row, sampler: &sampler) else { return }
-            note(step, of: id)
-        } catch {
-            // Its neighbours go on (I7).
-            scheduler.cancel(id)
-            running[id] = nil
-            emit(.failed(id, error.outcome))
-        }
-    }
-
-    private func note(_ step: GenerationState.Step, of id: SequenceID) {
+    func note(_ step: GenerationState.Step, of id: SequenceID) {
         guard let token = running[id]?.generation.output.last else { return }
         if running[id]?.firstTokenAt == nil { running[id]?.firstTokenAt = clock.now }
         generatedTokens += 1

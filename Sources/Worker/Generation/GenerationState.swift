@@ -16,7 +16,7 @@ package struct GenerationState {
     /// Prompt tokens whose K/V came from the prefix cache when the sequence first ran; the engine's to set.
     package var cachedTokens = 0
 
-    private var adjustments: TokenAdjustments
+    private(set) var adjustments: TokenAdjustments
     private var stopText: StopText?
     private var textEnd: Int?
     private var logprobs: [TokenLogprobs] = []
@@ -56,8 +56,16 @@ package struct GenerationState {
         precondition(finish == nil && output.count < spec.maxTokens)
         let sampled = try sampler.sample(
             &row, spec.sampling, adjustments: adjustments, generated: output.count,
-            uniform: spec.sampling.isGreedy ? 0 : spec.seed.uniform(at: output.count),
-            topLogprobs: spec.topLogprobs)
+            uniform: draw, topLogprobs: spec.topLogprobs)
+        return accept(sampled)
+    }
+
+    /// The draw for the next token.
+    var draw: Double { spec.sampling.isGreedy ? 0 : spec.seed.uniform(at: output.count) }
+
+    /// Takes the next token, however it was chosen.
+    mutating func accept(_ sampled: SampledToken) -> Step {
+        precondition(finish == nil && output.count < spec.maxTokens)
         if let scored = sampled.logprobs { logprobs.append(scored) }
         output.append(sampled.token)
         adjustments.append(sampled.token, output: output)

@@ -1,0 +1,202 @@
+import Foundation
+
+/// Weights `[outputs, inputs]` in bfloat16.
+package final class CUDAMatrix {
+    package let outputs: Int
+    package let inputs: Int
+    /// Outputs of each stacked part.
+    let parts: [Int]
+    let memory: CUDAMemory
+
+    init(
+        _ runtime: any CUDARuntime, inputs: Int, parts: [MatrixSource], uploader: CUDAUploader
+    ) throws(DeviceError) {
+        self.inputs = inputs
+        self.parts = parts.map(\.outputs)
+        outputs = self.parts.reduce(0, +)
+        memory = try CUDAMemory(runtime, bytes: outputs * inputs * 2, for: "weights \(parts[0].tensor.name)")
+        var target = memory.address
+        for part in parts {
+            try uploader.widen(part, into: target)
+            target += CUDAAddress(part.outputs * inputs * 2)
+        }
+    }
+
+    var weights: CUDAAddress { memory.address }
+}
+
+/// Float32 parameters.
+package final class CUDAVector {
+    package let count: Int
+    private let memory: CUDAMemory
+
+    init(_ runtime: any CUDARuntime, _ values: [Float]) throws(DeviceError) {
+        count = values.count
+        memory = try CUDAMemory(runtime, bytes: values.count * 4, for: "a vector")
+        try runtime.uploadNow(values, to: memory.address)
+    }
+
+    var address: CUDAAddress { memory.address }
+}
+
+/// Rows in checkpoint form.
+package final class CUDATable {
+    let rows: Int
+    let columns: Int
+    let type: TensorType
+    let rowBytes: Int
+    private let memory: CUDAMemory
+
+    init(_ runtime: any CUDARuntime, _ tensor: WeightTensor) throws(DeviceError) {
+        rows = tensor.rows
+        columns = tensor.columns
+        type = tensor.type
+        rowBytes = tensor.rowBytes
+        let bytes = rows * rowBytes
+        memory = try CUDAMemory(runtime, bytes: bytes, for: "table \(tensor.name)")
+        try runtime.upload(UnsafeRawBufferPointer(rebasing: tensor.bytes[..<bytes]), to: memory.address)
+        try runtime.synchronize()
+        (tensor.owner as? any DiscardablePages)?.discard(tensor.bytes)
+    }
+
+    var address: CUDAAddress { memory.address }
+}
+
+/// A buffer `[maxRows, width]`, in the form that its last writer gave it. Both forms stay where they are once they were
+/// asked for.
+package final class CUDAActivation {
+    package let maxRows: Int
+    package let width: Int
+    private let runtime: any CUDARuntime
+    private var floats: CUDAMemory?
+    private var rounded: CUDAMemory?
+    /// Whether the bfloat16 form is the one that counts.
+    package var isRounded = false
+
+    init(_ runtime: any CUDARuntime, maxRows: Int, width: Int) {
+        self.runtime = runtime
+        self.maxRows = maxRows
+        self.width = width
+    }
+
+    /// The float32 form's place.
+    package func floatAddress() throws(DeviceError) -> CUDAAddress {
+        if let floats { return floats.address }
+        let memory = try CUDAMemory(runtime, bytes: maxRows * width * 4, for: "an activation of \(maxRows) rows")
+        floats = memory
+        return memory.address
+    }
+
+    /// The bfloat16 form's place.
+    package func roundedAddress() throws(DeviceError) -> CUDAAddress {
+        if let rounded { return rounded.address }
+        let memory = try CUDAMemory(runtime, bytes: maxRows * width * 2, for: "an activation of \(maxRows) rows")
+        rounded = memory
+        return memory.address
+    }
+}
+
+/// cos and sin of every position, `[positions, pairs]` float32.
+package final class CUDARotation {
+    let pairs: Int
+    let maxPositions: Int
+    private let cosineMemory: CUDAMemory
+    private let sineMemory: CUDAMemory
+
+    init(
+        _ runtime: any CUDARuntime, inverseFrequencies: [Float], scale: Float, maxPositions: Int
+    ) throws(DeviceError) {
+        pairs = inverseFrequencies.count
+        self.maxPositions = maxPositions
+        var (cosines, sines): ([Float], [Float]) = ([], [])
+        cosines.reserveCapacity(maxPositions * pairs)
+        sines.reserveCapacity(maxPositions * pairs)
+        for position in 0..<maxPositions {
+            for frequency in inverseFrequencies {
+                // The angle is rounded to float32 as PyTorch's float32 rotary embeddings round it.
+                let angle = Double(Float(position) * frequency)
+                cosines.append(Float(cos(angle)) * scale)
+                sines.append(Float(sin(angle)) * scale)
+            }
+        }
+        cosineMemory = try CUDAMemory(runtime, bytes: cosines.count * 4, for: "a rotation table")
+        sineMemory = try CUDAMemory(runtime, bytes: sines.count * 4, for: "a rotation table")
+        try runtime.uploadNow(cosines, to: cosineMemory.address)
+        try runtime.uploadNow(sines, to: sineMemory.address)
+    }
+
+    var cosines: CUDAAddress { cosineMemory.address }
+    var sines: CUDAAddress { sineMemory.address }
+}
+
+/// Paged keys and values: for each layer keys, then values, each `[blocks, kvHeads, blockSize, headWidth]` bfloat16.
+package final class CUDACache {
+    let shape: CacheShape
+    private let memory: CUDAMemory
+
+    init(_ runtime: any CUDARuntime, _ shape: CacheShape, bytes: Int) throws(DeviceError) {
+        self.shape = shape
+        memory = try CUDAMemory(runtime, bytes: bytes, for: "the KV cache")
+    }
+
+    private var planeBytes: Int {
+        shape.blockCount * shape.keyValueHeads * shape.blockSize * shape.headWidth * 2
+    }
+
+    func keys(_ layer: Int) -> CUDAAddress { memory.address + CUDAAddress(2 * layer * planeBytes) }
+    func values(_ layer: Int) -> CUDAAddress { memory.address + CUDAAddress((2 * layer + 1) * planeBytes) }
+    /// All of it, for tests that poison it.
+    var address: CUDAAddress { memory.address }
+    var bytes: Int { memory.bytes }
+}
+
+extension CUDARuntime {
+    /// Copies and waits, so that `values` may go.
+    package func uploadNow<T>(_ values: [T], to address: CUDAAddress) throws(DeviceError) {
+        guard !values.isEmpty else { return }
+        let pointer = UnsafeMutablePointer<T>.allocate(capacity: values.count)
+        pointer.initialize(from: values, count: values.count)
+        defer {
+            pointer.deinitialize(count: values.count)
+            pointer.deallocate()
+        }
+        try upload(UnsafeRawBufferPointer(UnsafeBufferPointer(start: pointer, count: values.count)), to: address)
+        try synchronize()
+    }
+}
+
+extension MatrixSource {
+    /// That the tensor is what a matrix of `inputs` needs, and lies within its bytes.
+    func check(inputs: Int) throws(DeviceError) {
+        try tensor.check()
+        guard self.inputs == inputs else {
+            throw .badTensor(
+                name: tensor.name, reason: "has \(self.inputs) inputs where the matrix has \(inputs)")
+        }
+        guard outputs > 0, inputs > 0 else { throw .badTensor(name: tensor.name, reason: "is empty") }
+        let stored = transposed ? tensor.columns : tensor.rows
+        guard rowOrder?.allSatisfy({ (0..<stored).contains($0) }) ?? true else {
+            throw .badTensor(name: tensor.name, reason: "row order names rows outside 0..<\(stored)")
+        }
+    }
+}
+
+extension WeightTensor {
+    /// That shape, type and bytes agree.
+    func check() throws(DeviceError) {
+        guard !shape.isEmpty, shape.allSatisfy({ $0 > 0 }) else {
+            throw .badTensor(name: name, reason: "shape \(shape)")
+        }
+        guard columns % type.blockElements == 0 else {
+            throw .badTensor(
+                name: name, reason: "\(columns) columns are no whole number of \(type.name) blocks")
+        }
+        guard rows <= Int(Int32.max), columns <= Int(Int32.max) / 2 else {
+            throw .badTensor(name: name, reason: "too large")
+        }
+        guard bytes.count >= rows * rowBytes else {
+            throw .badTensor(
+                name: name, reason: "has \(bytes.count) bytes where its shape needs \(rows * rowBytes)")
+        }
+    }
+}

@@ -1,0 +1,217 @@
+import JobQueue
+import Scheduler
+
+/// What an upstream worker holds: leased requests and the lanes they wait in. Pure: told the time, it decides; the worker
+/// carries out.
+struct UpstreamDesk {
+    /// Requests of one lane share a budget.
+    struct LaneName: Hashable { var text: String }
+
+    /// A leased request.
+    struct Pending {
+        var leased: LeasedRequest
+        var choice: UpstreamChoice
+        var body: UpstreamBody
+        /// What is set aside for it.
+        var grant: SpendBook.Grant?
+        var leasedAt: Timestamp
+        /// While it is under way.
+        var ticket: RateBudget.Ticket?
+        var transfer: TransferID?
+        var sentAt: Timestamp?
+        /// How often the upstream's limits turned it away.
+        var turnedAway = 0
+
+        init(
+            _ leased: LeasedRequest, _ choice: UpstreamChoice, _ body: UpstreamBody, grant: SpendBook.Grant? = nil,
+            at now: Timestamp
+        ) {
+            self.leased = leased
+            self.choice = choice
+            self.body = body
+            self.grant = grant
+            leasedAt = now
+        }
+
+        var lease: Lease { leased.lease }
+        /// The upstream's name for it.
+        var model: String { choice.model ?? leased.request.model }
+        var lane: LaneName { LaneName(text: choice.limitGroup ?? "\(choice.target.name)/\(model)") }
+
+        func outcome(_ answer: UpstreamAnswer, _ body: [UInt8], _ reply: UpstreamReply) -> Outcome {
+            let waitedMs = (sentAt.map { $0 - leasedAt } ?? 0) + reply.timings.sentMs
+            return Outcome(
+                result: .response(statusCode: 200, body: body), usage: answer.usage, backend: choice.target.name,
+                timings: answer.timings(waitedMs: waitedMs, transfer: reply.timings))
+        }
+    }
+
+    private var held: [RequestKey: Pending] = [:]
+    private var lanes: [LaneName: UpstreamLane] = [:]
+    /// Lanes that requests of a model were put in; the queue is asked by model.
+    private var lanesOfModel: [String: Set<LaneName>] = [:]
+    /// Models that nothing is leased of until then: what was leased had to be handed back.
+    private var closedUntil: [String: Int64] = [:]
+
+    /// Room for lanes that are not known yet.
+    private static let unknownRoom = 32
+    private static let maxNames = 10_000
+
+    var isEmpty: Bool { held.isEmpty }
+    var count: Int { held.count }
+    var all: [Pending] { Array(held.values) }
+    var laneNames: [LaneName] { Array(lanes.keys) }
+
+    func pending(_ lease: Lease) -> Pending? {
+        guard let found = held[lease.key], found.lease == lease else { return nil }
+        return found
+    }
+
+    // MARK: Taking
+
+    /// Requests that should be leased now.
+    func room(at now: Int64) -> Int {
+        let open = lanes.values.filter { !$0.isParked(at: now) }
+        let room = open.reduce(0) { $0 + max(0, $1.ahead(at: now) - $1.waitingCount) }
+        // Without any lane, or only parked ones, other models may have a way.
+        return open.isEmpty ? Self.unknownRoom : room
+    }
+
+    /// Models that nothing should be leased of.
+    func closedModels(at now: Int64) -> Set<String> {
+        let full = lanesOfModel.filter { _, names in
+            names.allSatisfy { name in
+                guard let lane = lanes[name] else { return false }
+                return !lane.isParked(at: now) && lane.waitingCount >= lane.ahead(at: now)
+            }
+        }
+        return Set(full.keys).union(closedUntil.filter { now < $0.value }.keys)
+    }
+
+    mutating func close(_ model: String, until: Int64) {
+        if closedUntil.count >= Self.maxNames { closedUntil = [:] }
+        closedUntil[model] = max(until, closedUntil[model] ?? .min)
+    }
+
+    mutating func take(_ pending: Pending) {
+        let name = pending.lane
+        if lanes[name] == nil {
+            if lanes.count >= Self.maxNames {
+                lanes = lanes.filter { $0.value.waitingCount + $0.value.budget.inFlight > 0 }
+            }
+            lanes[name] = UpstreamLane(target: pending.choice.target.id, limits: pending.choice.target.limits)
+        }
+        if lanesOfModel.count >= Self.maxNames { lanesOfModel = [:] }
+        lanesOfModel[pending.leased.request.model, default: []].insert(name)
+        held[pending.lease.key] = pending
+        lanes[name]?.append(pending.lease.key, cost: pending.body.estimatedTokens)
+    }
+
+    /// Targets that take nothing of a model now, and why.
+    func parked(model: String, at now: Int64) -> [UpstreamTarget.ID: String] {
+        var found: [UpstreamTarget.ID: String] = [:]
+        for (name, lane) in lanes {
+            guard lane.isParked(at: now), let park = lane.park else { continue }
+            guard park.scope == .route || lanesOfModel[model]?.contains(name) ?? false else { continue }
+            found[lane.target] = park.error.message
+        }
+        return found
+    }
+
+    // MARK: Sending
+
+    mutating func next(_ name: LaneName, at now: Int64) -> UpstreamLane.Next { lanes[name]?.next(at: now) ?? .nothing }
+
+    mutating func send(_ key: RequestKey, _ name: LaneName, at now: Timestamp) -> Pending? {
+        guard let ticket = lanes[name]?.send(at: now.milliseconds) else { return nil }
+        held[key]?.ticket = ticket
+        held[key]?.sentAt = now
+        return held[key]
+    }
+
+    mutating func note(_ transfer: TransferID, of key: RequestKey) { held[key]?.transfer = transfer }
+
+    /// Takes out what waits in a lane; for a while nothing more of its models is leased.
+    mutating func giveUpWaiting(_ name: LaneName, until: Int64?) -> [Pending] {
+        if let until {
+            for (model, names) in lanesOfModel where names.contains(name) { close(model, until: until) }
+        }
+        return (lanes[name]?.removeAll() ?? []).compactMap { held.removeValue(forKey: $0) }
+    }
+
+    // MARK: What came back
+
+    /// Tells the lane's budget what the upstream thinks.
+    mutating func account(
+        _ verdict: UpstreamVerdict, _ reply: UpstreamReply, of pending: Pending, at now: Timestamp, random: Double
+    ) {
+        guard let ticket = pending.ticket, var lane = lanes[pending.lane] else { return }
+        let ms = now.milliseconds
+        switch verdict {
+        case .answered(let answer):
+            let actual = answer.usage.totalTokens
+            lane.budget.finished(ticket, actual: actual > 0 ? actual : nil, report: reply.limits, at: ms)
+        case .later where reply.status == 429:
+            lane.budget.refused(ticket, report: reply.limits, at: ms, random: random)
+        case .later where reply.failure?.cause == .cancelled:
+            lane.budget.ended(ticket, report: reply.limits, at: ms)
+        case .later, .broken:
+            lane.budget.overloaded(ticket, report: reply.limits, at: ms, random: random)
+        case .refused, .parked:
+            lane.budget.ended(ticket, report: reply.limits, at: ms)
+        }
+        if case .parked = verdict {} else { lane.endProbe() }
+        lanes[pending.lane] = lane
+        held[pending.lease.key]?.ticket = nil
+        held[pending.lease.key]?.transfer = nil
+    }
+
+    /// One that is cancelled while under way.
+    mutating func forgo(_ pending: Pending, at now: Timestamp) {
+        guard let ticket = pending.ticket else { return }
+        lanes[pending.lane]?.budget.ended(ticket, at: now.milliseconds)
+    }
+
+    /// Turned away: it waits again, before those that never went.
+    mutating func putBack(_ key: RequestKey) {
+        guard var pending = held[key] else { return }
+        pending.turnedAway += 1
+        held[key] = pending
+        lanes[pending.lane]?.putBack(key, cost: pending.body.estimatedTokens)
+    }
+
+    @discardableResult
+    mutating func remove(_ key: RequestKey) -> Pending? {
+        guard let pending = held.removeValue(forKey: key) else { return nil }
+        if pending.ticket == nil { lanes[pending.lane]?.remove(key) }
+        return pending
+    }
+
+    mutating func removeAll() -> [Pending] {
+        for name in lanes.keys { _ = lanes[name]?.removeAll() }
+        defer { held = [:] }
+        return Array(held.values)
+    }
+
+    // MARK: Parking
+
+    /// - Returns: whether that is news, and what waited there.
+    mutating func park(
+        _ pending: Pending, _ error: OutcomeError, _ scope: UpstreamVerdict.ParkScope, until: Int64
+    ) -> (isNew: Bool, waiting: [Pending]) {
+        var isNew = false
+        var waiting: [Pending] = []
+        for name in laneNames where name == pending.lane || scope == .route {
+            guard lanes[name]?.target == pending.choice.target.id else { continue }
+            let isNews = lanes[name]?.parkIt(error, scope, until: until) ?? false
+            if name == pending.lane { isNew = isNews }
+            waiting += giveUpWaiting(name, until: nil)
+        }
+        return (isNew, waiting)
+    }
+
+    /// Why lanes are parked.
+    func parks(at now: Int64) -> [OutcomeError] {
+        lanes.values.filter { $0.isParked(at: now) }.compactMap { $0.park?.error }
+    }
+}

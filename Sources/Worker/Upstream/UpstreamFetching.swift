@@ -1,0 +1,103 @@
+import JobQueue
+import Scheduler
+
+/// Taking work from the queue.
+extension UpstreamWorker {
+    private static let pageRequests = 512
+    /// How long nothing is leased of a model whose requests had to be handed back.
+    private static let closedMs: Int64 = 10_000
+
+    func fetch() async throws {
+        let now = clock.now()
+        let room = min(settings.maxHeld - desk.count, desk.room(at: now.milliseconds), Self.pageRequests)
+        foundNothing = false
+        guard room > 0 else { return }
+        let models = try await wantedModels(at: now)
+        if let models, models.isEmpty { return foundNothing = true }
+        let leased = try await queue.lease(
+            LeaseClaim(worker: settings.name, maxRequests: room, models: models, durationMs: settings.leaseMs), at: now)
+        Failpoint.pass("upstream.leased")
+        let taken = try await sort(leased, at: now)
+        foundNothing = taken == 0
+        // There may be more, and room for it.
+        if taken > 0 { inbox.post(.tick) }
+    }
+
+    /// Models whose requests have a way to go; nil: all, as far as is known.
+    private func wantedModels(at now: Timestamp) async throws -> [String]? {
+        let closed = desk.closedModels(at: now.milliseconds)
+        if routing.models(of: .empty) == nil, closed.isEmpty { return nil }
+        let overview = try await queue.overview(at: now)
+        let wanted = routing.models(of: overview) ?? Set(overview.depths.map(\.model))
+        return Array(wanted.subtracting(closed))
+    }
+
+    /// - Returns: how many of them wait to be sent now.
+    private func sort(_ leased: [LeasedRequest], at now: Timestamp) async throws -> Int {
+        var refused: [Settlement] = []
+        var unwanted: [LeasedRequest] = []
+        var wanted: [UpstreamDesk.Pending] = []
+        for request in leased {
+            if request.crashes > 0 { figures.inherited += 1 }
+            let parked = desk.parked(model: request.request.model, at: now.milliseconds)
+            switch try await routing.decide(request, parked: parked) {
+            case .wait: unwanted.append(request)
+            case .refuse(let error): refused.append(Settlement(lease: request.lease, outcome: .failure(error)))
+            case .send(let choice):
+                do throws(OutcomeError) {
+                    let body = try UpstreamBody(
+                        request.request, dialect: choice.target.dialect, model: choice.model,
+                        serviceTier: choice.target.serviceTier, mapsCompletions: choice.target.mapsCompletions)
+                    wanted.append(UpstreamDesk.Pending(request, choice, body, at: now))
+                } catch {
+                    refused.append(
+                        Settlement(
+                            lease: request.lease,
+                            outcome: Outcome(result: .error(error), backend: choice.target.name)))
+                }
+            }
+        }
+        figures.refused += refused.count
+        try await settle(refused)
+        let (granted, unpaid) = try await reserve(wanted, at: now)
+        for pending in granted { desk.take(pending) }
+        for request in unwanted { desk.close(request.request.model, until: (now + Self.closedMs).milliseconds) }
+        let back = unwanted.map(\.lease) + unpaid
+        if !back.isEmpty { _ = try await queue.release(back, reason: .handedBack, at: clock.now()) }
+        return granted.count
+    }
+
+    /// Sets aside what requests can cost. A batch that may spend no more is paused, and says why.
+    private func reserve(
+        _ wanted: [UpstreamDesk.Pending], at now: Timestamp
+    ) async throws -> (granted: [UpstreamDesk.Pending], unpaid: [Lease]) {
+        guard let spending, !wanted.isEmpty else { return (wanted, []) }
+        let claims = wanted.map { pending in
+            SpendBook.Claim(
+                batch: pending.lease.key.batch, tenant: pending.leased.tenant,
+                most: spending.most(pending.body, pending.choice, model: pending.model))
+        }
+        let verdicts = try await spending.book.reserve(claims, durationMs: settings.leaseMs, at: now)
+        var granted: [UpstreamDesk.Pending] = []
+        var unpaid: [Lease] = []
+        var paused: Set<BatchID> = []
+        for (var pending, verdict) in zip(wanted, verdicts) {
+            switch verdict {
+            case .granted(let grant):
+                pending.grant = grant
+                granted.append(pending)
+            case .refused(let reached):
+                unpaid.append(pending.lease)
+                let batch = pending.lease.key.batch
+                guard paused.insert(batch).inserted else { continue }
+                log.warning("batch \(batch) is paused: \(reached)")
+                try await queue.pause(batch, reason: reached.description, at: now)
+            }
+        }
+        return (granted, unpaid)
+    }
+}
+
+extension QueueOverview {
+    fileprivate static let empty = QueueOverview(isPaused: false, openBatches: 0, depths: [], oldestQueuedAt: nil)
+}

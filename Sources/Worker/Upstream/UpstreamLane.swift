@@ -1,0 +1,103 @@
+import JobQueue
+import Scheduler
+
+/// Requests that share a budget, in the order in which they are sent. Pure: told the time.
+struct UpstreamLane {
+    /// What to do with the first of those that wait.
+    enum Next: Equatable {
+        case send(RequestKey)
+        /// Not before this time, or the next answer.
+        case wait(until: Int64)
+        case waitForAnswer
+        case nothing
+    }
+
+    /// Nothing goes this way until somebody has changed something.
+    struct Park: Equatable {
+        var error: OutcomeError
+        var scope: UpstreamVerdict.ParkScope
+        /// Then one request tries whether it has been.
+        var until: Int64
+    }
+
+    let target: UpstreamTarget.ID
+    var budget: RateBudget
+    private var waiting: [(key: RequestKey, cost: Int)] = []
+    private(set) var park: Park?
+    private var isProbing = false
+    /// Sendings in the second that began at `secondStart`, and in the one before.
+    private var thisSecond = 0
+    private var lastSecond = 0
+    /// Halved, so that a distance to it is a number.
+    private var secondStart = Int64.min / 2
+
+    private static let leastAhead = 8
+    private static let mostAhead = 2048
+    private static let secondMs: Int64 = 1000
+
+    init(target: UpstreamTarget.ID, limits: RateLimits) {
+        self.target = target
+        budget = RateBudget(limits)
+    }
+
+    var waitingCount: Int { waiting.count }
+
+    mutating func append(_ key: RequestKey, cost: Int) { waiting.append((key, cost)) }
+    /// For one that was turned away: it waited already.
+    mutating func putBack(_ key: RequestKey, cost: Int) { waiting.insert((key, cost), at: 0) }
+    mutating func remove(_ key: RequestKey) { waiting.removeAll { $0.key == key } }
+
+    mutating func removeAll() -> [RequestKey] {
+        defer { waiting = [] }
+        return waiting.map(\.key)
+    }
+
+    /// How many should wait here: what goes out in a second, so that a worker that dies has little it never sent.
+    func ahead(at now: Int64) -> Int {
+        if isParked(at: now) { return 0 }
+        if isProbing { return 1 }
+        let rate = now - secondStart < 2 * Self.secondMs ? max(thisSecond, lastSecond) : 0
+        return min(Self.mostAhead, max(Self.leastAhead, rate))
+    }
+
+    mutating func next(at now: Int64) -> Next {
+        guard let first = waiting.first else { return .nothing }
+        if let park, now < park.until { return .wait(until: park.until) }
+        if isProbing, budget.inFlight > 0 { return .waitForAnswer }
+        switch budget.admit(cost: first.cost, at: now) {
+        case .now: return .send(first.key)
+        case .notBefore(let time): return .wait(until: max(time, now + 1))
+        // Nothing is in flight whose answer could be waited for: the limits leave no room, which time mends.
+        case .afterAnswer: return budget.inFlight > 0 ? .waitForAnswer : .wait(until: now + Self.secondMs)
+        }
+    }
+
+    /// Takes the first off and counts it.
+    mutating func send(at now: Int64) -> RateBudget.Ticket? {
+        guard !waiting.isEmpty else { return nil }
+        if park != nil {
+            park = nil
+            isProbing = true
+        }
+        if now - secondStart >= Self.secondMs {
+            lastSecond = now - secondStart < 2 * Self.secondMs ? thisSecond : 0
+            thisSecond = 0
+            secondStart = now
+        }
+        thisSecond += 1
+        return budget.sent(cost: waiting.removeFirst().cost, at: now)
+    }
+
+    func isParked(at now: Int64) -> Bool { park.map { now < $0.until } ?? false }
+
+    /// - Returns: whether it was not parked before.
+    mutating func parkIt(_ error: OutcomeError, _ scope: UpstreamVerdict.ParkScope, until: Int64) -> Bool {
+        let isNew = park == nil && !isProbing
+        park = Park(error: error, scope: scope, until: until)
+        isProbing = false
+        return isNew
+    }
+
+    /// An answer of any kind but a parking one came.
+    mutating func endProbe() { isProbing = false }
+}

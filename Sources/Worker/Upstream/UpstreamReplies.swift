@@ -1,0 +1,86 @@
+import JobQueue
+import Logging
+import Scheduler
+
+/// What comes back from upstreams, and what becomes of it.
+extension UpstreamWorker {
+    func take(_ reply: UpstreamReply, of lease: Lease, _ settlements: inout [Settlement]) async throws {
+        Failpoint.pass("upstream.replied")
+        // What was given up meanwhile is nobody's any more.
+        guard let pending = desk.pending(lease), pending.ticket != nil else { return }
+        let wasCutOff = reply.failure != nil && reply.mayHaveRun
+        figures.cutOff += max(0, reply.sends - 1) + (wasCutOff ? 1 : 0)
+        let now = clock.now()
+        let target = pending.choice.target
+        let verdict = UpstreamVerdict(
+            reply, backend: target.name, model: pending.model, isMapped: pending.body.isMapped)
+        desk.account(verdict, reply, of: pending, at: now, random: .random(in: 0..<1))
+        switch verdict {
+        case .answered(let answer):
+            desk.remove(lease.key)
+            figures.answered += 1
+            figures.usage += answer.usage
+            var body = answer.body
+            if let spending {
+                body = spending.priced(answer, backend: target.name, model: pending.model)
+                spend(pending, spending.spending(answer.usage, backend: target.name, model: pending.model))
+            }
+            settlements.append(Settlement(lease: lease, outcome: pending.outcome(answer, body, reply)))
+        case .refused(let error):
+            desk.remove(lease.key)
+            figures.refused += 1
+            spend(pending, Spending())
+            settlements.append(
+                Settlement(lease: lease, outcome: Outcome(result: .error(error), backend: target.name)))
+        case .later(let error, let afterMs):
+            figures.limited += 1
+            if !isStopping, pending.turnedAway < settings.maxTurnedAway { return desk.putBack(lease.key) }
+            desk.remove(lease.key)
+            spend(pending, Spending())
+            let reason: ReleaseReason =
+                isStopping ? .handedBack : .failed(error, retryAfterMs: afterMs ?? retryMs(lease))
+            _ = try await queue.release([lease], reason: reason, at: now)
+        case .broken(let error, let afterMs):
+            desk.remove(lease.key)
+            figures.broken += 1
+            // Of what was cut off nobody knows what it has cost.
+            spend(pending, wasCutOff ? pending.grant?.claim.most ?? Spending() : Spending())
+            log.debug("an attempt failed: \(error.message)", metadata: lease.metadata)
+            _ = try await queue.release(
+                [lease], reason: .failed(error, retryAfterMs: afterMs ?? retryMs(lease)), at: now)
+            Failpoint.pass("upstream.released")
+        case .parked(let error, let scope):
+            try await park(pending, error, scope, at: now)
+        }
+    }
+
+    /// Doubling with every attempt, and scattered, so that what failed together does not come back together.
+    private func retryMs(_ lease: Lease) -> Int64 {
+        let step = Double(settings.retryFirstMs) * Double(UInt64(1) << UInt64(min(lease.attempt - 1, 30)))
+        return max(1, Int64(min(step, Double(settings.retryMostMs)) * .random(in: 0.5...1)))
+    }
+
+    private func park(
+        _ pending: UpstreamDesk.Pending, _ error: OutcomeError, _ scope: UpstreamVerdict.ParkScope, at now: Timestamp
+    ) async throws {
+        let until = settings.retryParkedMs.map { (now + $0).milliseconds } ?? .max
+        let (isNew, waiting) = desk.park(pending, error, scope, until: until)
+        if isNew {
+            let place = pending.choice.target.id.description
+            let what = scope == .route ? place : "\(place), model \(pending.model),"
+            log.error("\(what) is parked, its requests stay queued: \(error.code): \(error.message)")
+        }
+        desk.remove(pending.lease.key)
+        try await handBack(waiting + [pending])
+    }
+
+    func settle(_ settlements: [Settlement]) async throws {
+        guard !settlements.isEmpty else { return }
+        Failpoint.pass("upstream.settling")
+        let results = try await queue.settle(settlements, at: clock.now())
+        Failpoint.pass("upstream.settled")
+        for (settlement, result) in zip(settlements, results) where result == .lost {
+            log.info("lease lost before its outcome was settled", metadata: settlement.lease.metadata)
+        }
+    }
+}

@@ -1,0 +1,48 @@
+import JobQueue
+import Scheduler
+
+/// Where one request goes.
+package struct UpstreamChoice: Sendable {
+    package var target: UpstreamTarget
+    /// As the upstream names it; nil: as the request does.
+    package var model: String?
+    /// Requests of one group share a budget; nil: those of one target and model, as Groq limits them.
+    package var limitGroup: String?
+
+    package init(target: UpstreamTarget, model: String? = nil, limitGroup: String? = nil) {
+        self.target = target
+        self.model = model
+        self.limitGroup = limitGroup
+    }
+}
+
+package enum UpstreamDecision: Sendable {
+    case send(UpstreamChoice)
+    /// Nothing here takes it now: it is handed back.
+    case wait(String)
+    /// Nothing takes it ever.
+    case refuse(OutcomeError)
+}
+
+/// Decides where requests go.
+package protocol UpstreamRouting: Sendable {
+    /// Of the models that wait, those that have a way to an upstream; nil: whatever waits.
+    func models(of overview: QueueOverview) -> Set<String>?
+    /// - Parameter parked: targets that take nothing of this request's model now, and why.
+    func decide(_ leased: LeasedRequest, parked: [UpstreamTarget.ID: String]) async throws(JobQueueError) -> UpstreamDecision
+}
+
+/// Everything to one place.
+package struct SingleRoute: UpstreamRouting {
+    private let choice: UpstreamChoice
+
+    package init(_ choice: UpstreamChoice) { self.choice = choice }
+
+    package func models(of overview: QueueOverview) -> Set<String>? { nil }
+
+    package func decide(
+        _ leased: LeasedRequest, parked: [UpstreamTarget.ID: String]
+    ) async throws(JobQueueError) -> UpstreamDecision {
+        parked[choice.target.id].map { .wait($0) } ?? .send(choice)
+    }
+}

@@ -1,0 +1,265 @@
+import JobQueue
+import Logging
+import Scheduler
+import Synchronization
+
+/// Leases requests, sends them to upstreams when their budgets let them, settles what comes back. What `NativeWorker`
+/// is to the engine, this is to `Upstream`; everything happens in turns of one loop here, too.
+package actor UpstreamWorker {
+    package struct Settings: Sendable {
+        package var name = "forwarder"
+        package var leaseMs: Int64 = 60_000
+        /// How long requests under way may go on after the first request to stop; then they are cancelled.
+        package var drainMs: Int64 = 30_000
+        /// How often time is noticed.
+        package var tickMs: Int64 = 250
+        /// Requests leased at once, waiting or under way.
+        package var maxHeld = 8192
+        /// Requests that must wait longer are handed back, so that others may have them.
+        package var holdMs: Int64 = 30_000
+        /// How often one lease's request may be turned away by limits before that counts as a failed attempt.
+        package var maxTurnedAway = 20
+        /// After this long one request tries whether a parked route works again; nil: never in this process.
+        package var retryParkedMs: Int64? = 300_000
+        /// Of a failed attempt, doubling.
+        package var retryFirstMs: Int64 = 1000
+        package var retryMostMs: Int64 = 60_000
+
+        package init() {}
+    }
+
+    enum Signal: Sendable {
+        case reply(Lease, UpstreamReply)
+        case stop
+        case tick
+    }
+
+    /// The worker's ears and its figures, made before it.
+    package struct Inbox: Sendable {
+        let signals = SignalInbox<Signal>()
+        let shared = SharedFigures()
+
+        package init() {}
+
+        /// The first call drains; the second cancels what is under way.
+        package func stop() { signals.post(.stop) }
+        package var figures: UpstreamWorkFigures { shared.value.withLock { $0 } }
+    }
+
+    let settings: Settings
+    let queue: any JobQueue
+    let upstream: Upstream
+    let routing: any UpstreamRouting
+    let spending: UpstreamSpending?
+    let clock: WorkClock
+    let log: Logger
+    let inbox: SignalInbox<Signal>
+    private let shared: SharedFigures
+
+    var desk = UpstreamDesk()
+    var figures = UpstreamWorkFigures()
+    /// Money and tokens that were set aside for requests that have ended.
+    var spent: [(grant: SpendBook.Grant, actual: Spending)] = []
+    /// The last claim brought nothing that could be sent.
+    var foundNothing = false
+    private var stopLevel = 0
+    private var drainUntil: Timestamp?
+    private var renewAt = Timestamp(milliseconds: 0)
+    private var alarm: (at: Int64, task: Task<Void, any Error>)?
+
+    var isStopping: Bool { stopLevel > 0 }
+
+    package init(
+        _ settings: Settings = Settings(), inbox: Inbox, queue: any JobQueue, upstream: Upstream,
+        routing: any UpstreamRouting, spending: UpstreamSpending? = nil, clock: WorkClock = .system, log: Logger
+    ) {
+        self.settings = settings
+        self.inbox = inbox.signals
+        shared = inbox.shared
+        self.queue = queue
+        self.upstream = upstream
+        self.routing = routing
+        self.spending = spending
+        self.clock = clock
+        self.log = log
+    }
+
+    /// Works until the goal is reached or `stop` has taken effect.
+    /// - Throws: `JobQueueError` when the store fails; `UpstreamParked` when of a batch only requests are left whose
+    ///   route is parked. They stay queued.
+    package func run(_ goal: NativeWorker.Goal) async throws -> NativeWorker.End {
+        let ticker = Task { [inbox, settings, clock] in
+            while !Task.isCancelled {
+                try await clock.sleep(settings.tickMs)
+                inbox.post(.tick)
+            }
+        }
+        defer {
+            ticker.cancel()
+            alarm?.task.cancel()
+        }
+        inbox.post(.tick)
+        do {
+            for await _ in inbox.bell {
+                try await takeTurn(inbox.take())
+                shared.value.withLock { $0 = figures }
+                if let end = try await end(goal) { return end }
+            }
+        } catch {
+            for pending in desk.removeAll() { cancel(pending) }
+            throw error
+        }
+        return .stopped
+    }
+
+    func spend(_ pending: UpstreamDesk.Pending, _ actual: Spending) {
+        if let grant = pending.grant { spent.append((grant, actual)) }
+    }
+
+    private func settleSpending() async throws {
+        guard let spending, !spent.isEmpty else { return }
+        let ended = spent
+        spent = []
+        try await spending.book.settle(ended, at: clock.now())
+    }
+
+    private func takeTurn(_ signals: [Signal]) async throws {
+        var settlements: [Settlement] = []
+        for signal in signals {
+            switch signal {
+            case .reply(let lease, let reply): try await take(reply, of: lease, &settlements)
+            case .stop: try await noteStop()
+            case .tick: break
+            }
+        }
+        try await settle(settlements)
+        try await renewIfDue()
+        try await cancelIfDue()
+        if stopLevel == 0 { try await fetch() }
+        try await dispatch()
+        try await settleSpending()
+    }
+
+    private func end(_ goal: NativeWorker.Goal) async throws -> NativeWorker.End? {
+        guard desk.isEmpty else { return nil }
+        if stopLevel > 0 { return .stopped }
+        guard case .batch(let id) = goal, foundNothing else { return nil }
+        if try await queue.status(id).state.isTerminal { return .reachedGoal }
+        let now = clock.now()
+        guard settings.retryParkedMs == nil, let park = desk.parks(at: now.milliseconds).first else { return nil }
+        let closed = desk.closedModels(at: now.milliseconds)
+        let left = try await queue.overview(at: now).depths
+        // What waits for another attempt may still have a way.
+        guard left.allSatisfy({ $0.queued == 0 || closed.contains($0.model) }) else { return nil }
+        throw UpstreamParked(error: park)
+    }
+
+    // MARK: Sending
+
+    private func dispatch() async throws {
+        let now = clock.now()
+        var late: [UpstreamDesk.Pending] = []
+        var wakeAt: Int64?
+        for lane in desk.laneNames {
+            sending: while true {
+                switch desk.next(lane, at: now.milliseconds) {
+                case .send(let key): send(key, lane, at: now)
+                case .wait(let until):
+                    if until - now.milliseconds > settings.holdMs || stopLevel > 0 {
+                        late += desk.giveUpWaiting(lane, until: until)
+                    } else {
+                        wakeAt = min(wakeAt ?? until, until)
+                    }
+                    break sending
+                case .waitForAnswer, .nothing: break sending
+                }
+            }
+        }
+        if let wakeAt { wake(at: wakeAt, from: now) }
+        try await handBack(late)
+    }
+
+    /// Gives requests back that were not sent.
+    func handBack(_ pendings: [UpstreamDesk.Pending]) async throws {
+        guard !pendings.isEmpty else { return }
+        for pending in pendings { spend(pending, Spending()) }
+        _ = try await queue.release(pendings.map(\.lease), reason: .handedBack, at: clock.now())
+    }
+
+    private func send(_ key: RequestKey, _ lane: UpstreamDesk.LaneName, at now: Timestamp) {
+        guard let pending = desk.send(key, lane, at: now) else { return }
+        let target = pending.choice.target
+        var request = UpstreamRequest(
+            baseURL: target.baseURL, path: pending.body.path, body: pending.body.bytes, key: target.key)
+        request.timeouts = target.timeouts
+        request.maxReplyBytes = target.maxReplyBytes
+        let lease = pending.lease
+        figures.sent += 1
+        desk.note(upstream.send(request) { [inbox] in inbox.post(.reply(lease, $0)) }, of: key)
+        Failpoint.pass("upstream.sent")
+    }
+
+    private func wake(at time: Int64, from now: Timestamp) {
+        if let alarm, alarm.at <= time, alarm.at > now.milliseconds { return }
+        alarm?.task.cancel()
+        let ms = max(1, time - now.milliseconds)
+        alarm = (time, Task { [inbox, clock] in
+            try await clock.sleep(ms)
+            inbox.post(.tick)
+        })
+    }
+
+    // MARK: Leases
+
+    private func renewIfDue() async throws {
+        let time = clock.now()
+        guard time >= renewAt else { return }
+        renewAt = time + settings.leaseMs / 3
+        let pendings = desk.all
+        let leases = pendings.map(\.lease)
+        guard !leases.isEmpty else { return }
+        let results = try await queue.renew(leases, durationMs: settings.leaseMs, at: time)
+        for (lease, result) in zip(leases, results) where result == .lost {
+            log.info("lease lost (cancelled or taken over)", metadata: lease.metadata)
+            if let pending = desk.remove(lease.key) { cancel(pending) }
+        }
+        try await spending?.book.renew(pendings.compactMap(\.grant), durationMs: settings.leaseMs, at: time)
+    }
+
+    private func cancel(_ pending: UpstreamDesk.Pending) {
+        guard let transfer = pending.transfer else { return spend(pending, Spending()) }
+        // Who knows what it has cost.
+        spend(pending, pending.grant?.claim.most ?? Spending())
+        desk.forgo(pending, at: clock.now())
+        figures.cutOff += 1
+        upstream.cancel(transfer)
+    }
+
+    // MARK: Stopping
+
+    private func noteStop() async throws {
+        stopLevel += 1
+        guard stopLevel == 1 else { return }
+        drainUntil = clock.now() + settings.drainMs
+        try await handBack(desk.laneNames.flatMap { desk.giveUpWaiting($0, until: nil) })
+    }
+
+    private func cancelIfDue() async throws {
+        guard let drainUntil, !desk.isEmpty, stopLevel > 1 || clock.now() >= drainUntil else { return }
+        let all = desk.removeAll()
+        for pending in all { cancel(pending) }
+        _ = try await queue.release(all.map(\.lease), reason: .handedBack, at: clock.now())
+    }
+}
+
+final class SharedFigures: Sendable {
+    let value = Mutex(UpstreamWorkFigures())
+}
+
+/// Of a batch only requests are left that have no way to go until somebody changes something.
+package struct UpstreamParked: Error, CustomStringConvertible {
+    package let error: OutcomeError
+    package var description: String {
+        "\(error.message) (\(error.code)); what is left stays queued: mend it and run again"
+    }
+}

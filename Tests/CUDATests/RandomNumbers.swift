@@ -1,0 +1,26 @@
+/// SplitMix64 (https://prng.di.unimi.it/splitmix64.c): small, seeded, the same everywhere.
+struct RandomNumbers {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func bits() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+
+    /// Uniform in `range`.
+    mutating func float(in range: ClosedRange<Float> = -1...1) -> Float {
+        range.lowerBound + Float(bits() >> 40) * 0x1p-24 * (range.upperBound - range.lowerBound)
+    }
+
+    mutating func floats(_ count: Int, in range: ClosedRange<Float> = -1...1) -> [Float] {
+        (0..<count).map { _ in float(in: range) }
+    }
+
+    /// Uniform in 0..<bound.
+    mutating func below(_ bound: Int) -> Int { Int(bits() % UInt64(bound)) }
+}

@@ -1,0 +1,42 @@
+import Kernels
+
+/// One operation, or a few in the order of a forward pass, on random data; any device can run it.
+protocol Scenario {
+    var name: String { get }
+    func run<D: Device>(_ checked: CheckedDevice<D>) throws -> [Float]
+}
+
+/// How far a device's result is from the CPU's.
+package struct CheckResult: Sendable {
+    package var name: String
+    /// ‖a - b‖ / ‖b‖; infinite when a value is not a number.
+    package var error: Double
+    package var tolerance: Double
+    package var passed: Bool { error <= tolerance }
+}
+
+package enum KernelChecks {
+    /// Runs every scenario on `device` and on the CPU's bfloat16 kernels.
+    package static func run(_ device: CUDADevice, seed: UInt64, large: Bool) throws -> [CheckResult] {
+        let cpu = CheckedDevice(cpu: try CPUDevice(computeType: .bfloat16))
+        let cuda = CheckedDevice(cuda: device)
+        var draws = Draws(seed: seed)
+        return try scenarios(&draws, large: large).filter { !($0 is MixtureScenario) }.map { scenario in
+            let expected = try scenario.run(cpu)
+            let found = try scenario.run(cuda)
+            // Rounding to bfloat16 may fall the other way where sums are a bit apart.
+            return CheckResult(name: scenario.name, error: distance(found, expected), tolerance: 5e-3)
+        }
+    }
+
+    static func distance(_ found: [Float], _ expected: [Float]) -> Double {
+        precondition(found.count == expected.count)
+        var (difference, norm) = (0.0, 0.0)
+        for (a, b) in zip(found, expected) {
+            difference += (Double(a) - Double(b)) * (Double(a) - Double(b))
+            norm += Double(b) * Double(b)
+        }
+        let error = norm > 0 ? (difference / norm).squareRoot() : difference.squareRoot()
+        return error.isNaN ? .infinity : error
+    }
+}

@@ -1,0 +1,91 @@
+import JSON
+import JobQueue
+import Submitter
+import Testing
+
+/// What commands on a queue print.
+@Suite struct QueueTextTests {
+    static let now = Timestamp(milliseconds: 1_700_000_100_000)
+
+    static func worker(_ name: String, generated: Double = 100) -> WorkerReport {
+        WorkerReport(
+            name: name, host: "h", processID: 7, models: ["m", "n"], backend: "cpu", phase: .running,
+            startedAt: Timestamp(milliseconds: 0), reportedAt: Timestamp(milliseconds: 1_700_000_098_000),
+            leasedRequests: 12, runningSequences: 9, stepMs: 41.26, promptTokensPerSecond: 1234,
+            generatedTokensPerSecond: generated, cacheUse: 0.567)
+    }
+
+    static func overview(_ depths: Int) -> QueueOverview {
+        QueueOverview(
+            isPaused: false, openBatches: 2,
+            depths: (0..<depths).map {
+                QueueOverview.Depth(
+                    tenant: "t\($0)", priority: 1, model: "", queued: 1200, delayed: 3, leased: 4, queuedTokens: 99_000)
+            }, oldestQueuedAt: Timestamp(milliseconds: 1_700_000_035_000))
+    }
+
+    @Test func topFitsTheScreen() {
+        let view = TopView(
+            Self.overview(40), (0..<30).map { Self.worker("w\($0)") }, name: "redis://h/0", at: Self.now)
+        for (width, height) in [(80, 24), (20, 5), (200, 100), (10, 1)] {
+            let screen = view.screen(width: width, height: height)
+            #expect(screen.count <= height)
+            #expect(screen.allSatisfy { $0.count <= width })
+        }
+        let screen = view.screen(width: 200, height: 24)
+        #expect(screen[0] == "redis://h/0: 2 open batches, 48,000 requests queued, 160 running, oldest waits 65 s")
+        #expect(screen.contains { $0.hasPrefix("30 workers: 37.0k prompt tok/s, 3.0k generated tok/s") })
+        #expect(screen.contains { $0.hasSuffix("more") })
+    }
+
+    @Test func workersAreATable() {
+        let lines = WorkersReport([Self.worker("alpha"), Self.worker("b")], at: Self.now).text.split(separator: "\n")
+        #expect(
+            lines == [
+                "WORKER  BACKEND  MODELS  PHASE    LEASED  SEQS   STEP  PROMPT/S  GEN/S   KV   SEEN",
+                "alpha   cpu      m,n     running      12     9  41 ms      1.2k    100  57%  2.0 s",
+                "b       cpu      m,n     running      12     9  41 ms      1.2k    100  57%  2.0 s",
+            ])
+        #expect(WorkersReport([], at: Self.now).text == "no workers")
+    }
+
+    @Test func aPausedQueueSaysSo() {
+        var overview = Self.overview(0)
+        overview.isPaused = true
+        overview.oldestQueuedAt = nil
+        let report = QueueReport(overview, name: "q", at: Self.now)
+        #expect(report.text == "q: PAUSED, 2 open batches, 0 requests queued, 0 running")
+        #expect(report.json["paused"]?.bool == true)
+        #expect(report.json["oldest_queued_seconds"]?.isNull == true)
+    }
+
+    @Test func usageIsSummedByWhatIsAskedFor() throws {
+        func record(_ day: Int64, _ tenant: String, _ model: String, _ tokens: Int) -> UsageRecord {
+            UsageRecord(
+                day: Day(number: day), tenant: tenant, model: model, backend: "cpu", completed: 1, unsuccessful: 2,
+                usage: Usage(promptTokens: tokens, completionTokens: 1, cachedTokens: 0))
+        }
+        // The last tenant's name is the first's to the eye, and not by its bytes.
+        let records = [
+            record(0, "\u{E9}", "m", 1), record(0, "b", "m", 10), record(1, "\u{E9}", "n", 100),
+            record(1, "e\u{301}", "n", 1000),
+        ]
+        let byTenant = UsageReport(records, by: [.tenant])
+        #expect(byTenant.rows.map(\.usage.promptTokens) == [101, 10, 1000])
+        #expect(UsageReport(records, by: [.model, .day]).rows.map(\.usage.promptTokens) == [11, 1100])
+        let all = UsageReport(records, by: [])
+        #expect(all.rows.map(\.usage.promptTokens) == [1111])
+        #expect(all.json.array?.first?["completed"]?.int == 4)
+        #expect(byTenant.text.split(separator: "\n").last?.hasPrefix("all") == true)
+        #expect(UsageReport([], by: [.day]).text == "no usage")
+    }
+
+    @Test func daysAreReadAndWritten() {
+        #expect(Day("1970-01-01")?.number == 0)
+        #expect(Day("2026-11-26")?.number == 20783)
+        #expect(Day("2024-02-29")?.text == "2024-02-29")
+        for wrong in ["2026-02-30", "2023-02-29", "26-11-01", "2026-11-1", "today", "", "2026-13-01", "2026-11-26T00"] {
+            #expect(Day(wrong) == nil, "\(wrong)")
+        }
+    }
+}
