@@ -12,8 +12,14 @@ package enum Failpoint {
 
     private static let passed = Atomic(0)
 
-    package static func pass(_ name: StaticString) {
-        guard let armed, armed.name == "\(name)" else { return }
+    package static var isActive: Bool { armed != nil }
+
+    package static func pass(_ name: StaticString) { hit("\(name)") }
+
+    /// The same for names that are put together: steps of a call to Redis are `<script>.before` (not sent),
+    /// `<script>.sent` (sent, not answered) and `<script>.replied` (answered, the answer not used).
+    package static func hit(_ name: @autoclosure () -> String) {
+        guard let armed, armed.name == name() else { return }
         guard passed.wrappingAdd(1, ordering: .relaxed).newValue >= armed.passes else { return }
         kill(getpid(), SIGKILL)
     }

@@ -1,6 +1,6 @@
 """Ends a process at an exact step of a call to Redis, each step in turn, and sees what the others make of it.
 
-Steps are named as in Sources/JobQueue/Redis/Failpoint.swift: before a call is sent, between sending and answer, and with
+Steps are named as in Sources/JobQueue/Failpoint.swift: before a call is sent, between sending and answer, and with
 the answer in hand.
 """
 
@@ -12,7 +12,8 @@ from checker import Checker, Witness
 from cluster import Cluster
 from store import RedisStore
 
-EXIT_CODE = 86
+# As after kill -9.
+STRUCK = -signal.SIGKILL
 STEPS = ("before", "sent", "replied")
 # Who makes the call, and which of its calls are struck: the first, and one in the middle of things.
 CALLS = {
@@ -54,7 +55,7 @@ class Failpoints:
         submitted = self.wait_for(
             cluster, cluster.submit(url, "k0", 60, 10, 1000, environment=environment if kind == "submit" else None))
         if kind == "submit":
-            if submitted.status != EXIT_CODE:
+            if submitted.status != STRUCK:
                 return [f"the failpoint was not struck: the submitter ended with {submitted.status}"]
             submitted.start()
             self.wait_for(cluster, submitted)
@@ -72,7 +73,7 @@ class Failpoints:
         if kind != "submit":
             victim.is_wanted = False
             self.wait_until(lambda: victim.status is not None)
-            if victim.status != EXIT_CODE:
+            if victim.status != STRUCK:
                 return [f"the failpoint was not struck: the {kind} ended with {victim.status}"]
             if kind == "cancel":
                 victim.start()
