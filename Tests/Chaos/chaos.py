@@ -56,10 +56,16 @@ class Stage:
     def a_link(self):
         return self.random.choice(self.network.links)
 
-    def restart_redis(self, after_s):
+    def restart_redis(self, after_s, is_torn):
         if self.redis_returns is None:
             self.server.kill()
+            if is_torn:
+                self.server.tear()
             self.redis_returns = time.monotonic() + after_s
+
+    def tell_redis(self, *command):
+        if self.redis_returns is None:
+            self.store.tell(*command)
 
     def cancel_one(self):
         cancelled = [client.arguments[0] for client in self.cluster.clients if client.kind == "cancel"]
@@ -169,6 +175,10 @@ class Stage:
         problems = checker.run(self.snapshots)
         problems += [problem for snapshot in self.snapshots for problem in snapshot.problems]
         problems += self.cluster.trouble
+        if self.server:
+            checker.figures["files mended"] = self.server.mended
+            if self.server.mended < self.server.torn:
+                problems.append(f"{self.server.torn} files were torn and {self.server.mended} mended")
         for figure in self.scenario.expected:
             if not checker.figures[figure]:
                 problems.append(f"the scenario shows nothing: no {figure}")

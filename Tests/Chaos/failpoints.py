@@ -21,7 +21,7 @@ CALLS = {
     "lease": ("worker", (1, 2, 3)), "settle": ("worker", (1, 2)), "renew": ("worker", (1, 2)),
     "release": ("worker", (1,)), "reclaim": ("worker", (1, 3)), "goOn": ("worker", (1,)), "forget": ("worker", (1,)),
     "heartbeat": ("worker", (1, 2)), "forgetWorker": ("worker", (1,)), "cancel": ("cancel", (1,)),
-    "goOn ": ("cancel", (1,)),
+    "goOn ": ("cancel", (1, 2)),
 }
 ALL = [
     (call.strip(), kind, f"{call.strip()}.{step}:{count}")
@@ -52,8 +52,11 @@ class Failpoints:
     def strike(self, cluster, queue, call, kind, point):
         url = f"unix://{self.server.socket}?queue={queue}"
         environment = {"MILLRACE_FAILPOINT": point}
+        # A cancel ends so many in three steps.
+        count, chunk = (1200, 400) if kind == "cancel" else (60, 10)
         submitted = self.wait_for(
-            cluster, cluster.submit(url, "k0", 60, 10, 1000, environment=environment if kind == "submit" else None))
+            cluster,
+            cluster.submit(url, "k0", count, chunk, 1000, environment=environment if kind == "submit" else None))
         if kind == "submit":
             if submitted.status != STRUCK:
                 return [f"the failpoint was not struck: the submitter ended with {submitted.status}"]
