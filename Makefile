@@ -1,5 +1,5 @@
 # Every target sets up what it needs itself, so that the first thing anyone types works.
-.PHONY: help setup build model demo test test-reference test-chaos chaos fuzz clean
+.PHONY: help setup build install uninstall model demo test test-reference test-chaos chaos fuzz clean
 .DEFAULT_GOAL := help
 
 BIN := .build/release/millrace
@@ -18,6 +18,27 @@ setup: ## install the Debian/Ubuntu packages that building and testing need
 
 build: setup ## build the release binary, .build/release/millrace
 	$(SWIFT_BUILD) --product millrace
+
+PREFIX := /usr/local
+SYSCONFDIR := /etc
+UNITDIR := /etc/systemd/system
+UNITS := millrace-worker@.service millrace-forwarder.service millrace.target
+
+install: ## install the program and its systemd units (PREFIX, DESTDIR, UNITDIR, SYSCONFDIR)
+	@test -x $(BIN) || $(MAKE) build
+	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/millrace
+	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/millrace/worker $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/share/doc/millrace
+	install -d -m 700 $(DESTDIR)$(SYSCONFDIR)/millrace/keys
+	@for unit in $(UNITS); do \
+	    sed 's,/usr/local/bin/,$(PREFIX)/bin/,; s,/etc/millrace/,$(SYSCONFDIR)/millrace/,g' systemd/$$unit \
+	        > $(DESTDIR)$(UNITDIR)/$$unit && chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+	install -m 644 systemd/examples/* docs/operations.md $(DESTDIR)$(PREFIX)/share/doc/millrace/
+	@test -n "$(DESTDIR)" || ! command -v systemctl >/dev/null || systemctl daemon-reload 2>/dev/null || true
+
+uninstall: ## remove what install put in place; configuration in SYSCONFDIR stays
+	rm -f $(DESTDIR)$(PREFIX)/bin/millrace $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS))
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/millrace
+	@test -n "$(DESTDIR)" || ! command -v systemctl >/dev/null || systemctl daemon-reload 2>/dev/null || true
 
 model: setup ## fetch the demo model (SmolLM2-135M-Instruct, 98 MB) into the cache
 	@scripts/fetch-model smollm2

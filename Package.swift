@@ -67,6 +67,7 @@ let package = Package(
             name: "Millrace",
             dependencies: [
                 "Submitter", "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -147,7 +148,7 @@ let package = Package(
         .testTarget(
             name: "ReferenceTests", dependencies: ["Worker", "Models", "Kernels", "JSON"],
             swiftSettings: strict),
-        .testTarget(name: "EndToEndTests", dependencies: ["Millrace", "JSON"], swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["Millrace", "JSON", "RedisServer"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17,

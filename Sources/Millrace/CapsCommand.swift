@@ -16,7 +16,7 @@ struct ShowCapsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show", abstract: "What a batch, and its tenant, have spent and reserved.")
 
-    @OptionGroup var queue: QueueOption
+    @OptionGroup var queue: QueueOptions
     @Argument(help: "The batch.") var batch: String
     @Option(help: ArgumentHelp("Routes file, for the configured caps.", valueName: "file")) var config: String?
     @Flag(help: "Print a JSON object a line.") var json = false
@@ -73,7 +73,7 @@ struct SetCapCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "set", abstract: "Give a batch a cap of its own, and let it go on if it was paused.")
 
-    @OptionGroup var queue: QueueOption
+    @OptionGroup var queue: QueueOptions
     @Argument(help: "The batch.") var batch: String
     @Option(help: ArgumentHelp("Dollars in all.", valueName: "amount")) var usd: Double?
     @Option(help: ArgumentHelp("Tokens in all.", valueName: "n")) var tokens: Int?
@@ -102,7 +102,7 @@ struct SetCapCommand: AsyncParsableCommand {
 struct ResumeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "resume", abstract: "Let a paused batch go on.")
 
-    @OptionGroup var queue: QueueOption
+    @OptionGroup var queue: QueueOptions
     @Argument(help: "The batch.") var batch: String
 
     func run() async throws {

@@ -26,7 +26,7 @@ struct SetProviderKeyCommand: AsyncParsableCommand {
             master key (AES-256-GCM) before it reaches the store.
             """)
 
-    @OptionGroup var queue: QueueOption
+    @OptionGroup var queue: QueueOptions
     @Option(help: ArgumentHelp("Whose key it is.", valueName: "name")) var tenant: String
     @Option(help: ArgumentHelp("Its name, as 'tenant_key' in the routes file says it.", valueName: "name"))
     var name: String
@@ -59,7 +59,7 @@ struct ListProviderKeysCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List tenants' keys by name and fingerprint; no key is shown.")
 
-    @OptionGroup var queue: QueueOption
+    @OptionGroup var queue: QueueOptions
     @Option(help: ArgumentHelp("Only this tenant's.", valueName: "name")) var tenant: String?
     @Flag(help: "Print a JSON object a line.") var json = false
 
@@ -91,7 +91,7 @@ struct ListProviderKeysCommand: AsyncParsableCommand {
 struct RemoveProviderKeyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "remove", abstract: "Remove a tenant's key.")
 
-    @OptionGroup var queue: QueueOption
+    @OptionGroup var queue: QueueOptions
     @Option(help: ArgumentHelp("Whose key it is.", valueName: "name")) var tenant: String
     @Option(help: ArgumentHelp("Its name.", valueName: "name")) var name: String
 

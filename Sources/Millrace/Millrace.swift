@@ -8,7 +8,7 @@ import ArgumentParser
             RunCommand.self,
             SubmitCommand.self, StatusCommand.self, ListCommand.self, ResultsCommand.self, WaitCommand.self,
             CancelCommand.self, RequeueCommand.self, UsageCommand.self, QueuesCommand.self, WorkersCommand.self,
-            TopCommand.self, WorkerCommand.self,
+            TopCommand.self, WorkerCommand.self, ForwarderCommand.self,
             DevicesCommand.self, InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
             PerplexityCommand.self,
             RoutesCommand.self, KeysCommand.self, CapsCommand.self,

@@ -43,6 +43,8 @@ struct QueueOptions: ParsableArguments {
             throw CommandFailure.input("--queue-password-file: \(path) cannot be read as a text file")
         }
         guard let line = text.split(whereSeparator: \.isNewline).first else {
+            // A service without a password file is handed an empty credential.
+            if queuePasswordFile == nil { return nil }
             throw CommandFailure.input("--queue-password-file: \(path) is empty; put the password in its first line")
         }
         return String(line)

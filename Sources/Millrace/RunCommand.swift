@@ -9,7 +9,7 @@ import Worker
 /// `millrace run INPUT -o OUTPUT`
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "run", abstract: "Complete a file of prompts with a model on this machine.",
+        commandName: "run", abstract: "Complete a file of prompts with a model on this machine, or an upstream.",
         discussion: """
             INPUT holds OpenAI batch lines, lines of {"prompt": …} or {"messages": […]} with optional \
             parameters, or, as .txt, one prompt a line; '-' is standard input. OUTPUT gets a line for each request as \
@@ -26,7 +26,11 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(help: "Where error lines go (default: OUTPUT with '.errors' before its extension).") var errors: String?
 
-    @Option(help: "A GGUF file, a Hugging Face folder, or the name of a fetched model.") var model = "smollm2"
+    @Option(
+        help: ArgumentHelp(
+            "A GGUF file, a Hugging Face folder, or the name of a fetched model (default: smollm2). With an upstream: "
+                + "its name there (default: as each request says)."))
+    var model: String?
 
     @Option(help: "Order of OUTPUT's lines: completion or input.") var order = ResultOrder.completion
 
@@ -39,6 +43,7 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where the run's state is kept (default: OUTPUT.millrace).", valueName: "folder"))
     var state: String?
 
+    @OptionGroup(title: "Backend") var upstream: BackendOptions
     @OptionGroup(title: "Defaults for requests that do not say") var defaults: DefaultOptions
     @OptionGroup(title: "Model") var options: ModelOptions
     @OptionGroup(title: "Batching") var batching: BatchingOptions
@@ -58,6 +63,8 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     private func complete() async throws(RunError) -> (summary: Summary, signalCode: Int32?) {
+        if !upstream.isLocal { return try await forward() }
+        let model = model ?? "smollm2"
         let local: LocalModel
         do {
             local = try LocalModel(path: ModelOptions.resolve(model), name: ModelOptions.shortName(model))
@@ -66,33 +73,53 @@ struct RunCommand: AsyncParsableCommand {
         }
         let meter = EngineMeter()
         let work = LocalWork(model: local, settings: batching.applied(to: options.settings), onStart: meter.attach)
+        var settings = ["dtype": options.dtype]
+        if let length = options.maxModelLen { settings["max_model_len"] = String(length) }
+        let identity = ModelIdentity(
+            name: local.name, fingerprint: local.checkpoint.fingerprint, settings: settings)
+        return try await complete(identity, meter: meter.read, stop: work.inbox.stop, work: work.run)
+    }
+
+    private func forward() async throws(RunError) -> (summary: Summary, signalCode: Int32?) {
+        let target: UpstreamTarget
+        do {
+            try ProcessSecrecy.begin()
+            target = try upstream.target()
+        } catch {
+            throw .worker("\(error)")
+        }
+        let work = ForwardedWork(target: target, model: model)
+        let identity = ModelIdentity(
+            name: model ?? "", fingerprint: target.baseURL, settings: ["backend": upstream.backend])
+        let ended = try await complete(identity, meter: work.meter, stop: work.inbox.stop, work: work.run)
+        if let duplicates = work.duplicates, !quiet { ConsoleOutput.note(duplicates) }
+        return ended
+    }
+
+    private func complete(
+        _ identity: ModelIdentity, meter: @escaping @Sendable () -> WorkMeter, stop: @escaping @Sendable () -> Void,
+        work: @escaping RunSession.Work
+    ) async throws(RunError) -> (summary: Summary, signalCode: Int32?) {
         let hasBegun = Atomic(false)
         let signals = StopSignals { count, status in
             // Before the worker runs nothing is lost by ending at once.
             guard hasBegun.load(ordering: .acquiring) else { _exit(status) }
             if count == 1, !quiet { ConsoleOutput.note("stopping; what runs may finish (again to stop at once)") }
-            work.inbox.stop()
+            stop()
         }
+        let configuration = RunConfiguration(
+            input: input, places: ResultPlaces(output: output, errors: errors), stateFolder: state, order: order,
+            restarts: restart, defaults: defaults.parameters, model: identity)
         let session = RunSession(
-            configuration(local), clock: .system, openQueue: { try SQLiteQueue(path: $0, exclusive: true) })
+            configuration, clock: .system, openQueue: { try SQLiteQueue(path: $0, exclusive: true) })
         let summary = try await session.run(
-            display: quiet ? NoProgress() : ConsoleOutput.progress(), meter: meter.read,
+            display: quiet ? NoProgress() : ConsoleOutput.progress(), meter: meter,
             work: { queue, batch in
                 hasBegun.store(true, ordering: .releasing)
-                return try await work.run(queue, batch)
+                return try await work(queue, batch)
             })
         if json { print(summary.json.text) } else if !quiet { ConsoleOutput.note(summary.text) }
         return (summary, signals.exitCode)
-    }
-
-    private func configuration(_ local: LocalModel) -> RunConfiguration {
-        var settings = ["dtype": options.dtype]
-        if let length = options.maxModelLen { settings["max_model_len"] = String(length) }
-        return RunConfiguration(
-            input: input, places: ResultPlaces(output: output, errors: errors), stateFolder: state, order: order,
-            restarts: restart, defaults: defaults.parameters,
-            model: ModelIdentity(
-                name: local.name, fingerprint: local.checkpoint.fingerprint, settings: settings))
     }
 }
 

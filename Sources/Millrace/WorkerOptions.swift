@@ -17,9 +17,6 @@ struct WorkerOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Name of the worker (default: host, model and process).", valueName: "name"))
     var name: String?
 
-    @Option(help: ArgumentHelp("Where the model is computed: \(DeviceChoice.known).", valueName: "device"))
-    var device = "cpu"
-
     @Option(help: ArgumentHelp("How long a lease lasts without renewal, as 60s.", valueName: "time"))
     var lease = DurationOption(ms: WorkerSettings.shared.leaseMs)
 
@@ -38,9 +35,6 @@ struct WorkerOptions: ParsableArguments {
     static let reloadable: Set = ["served-model-name", "lease", "drain-timeout", "step-timeout"]
 
     func validate() throws {
-        if DeviceChoice(device) == nil {
-            throw ValidationError("--device '\(device)' is not one of \(DeviceChoice.known)")
-        }
         if lease.ms < 3_000 { throw ValidationError("--lease is below 3s, which no renewal could keep up with") }
         if let servedModelName, !servedModelName.split(separator: ",").contains(where: { $0 != "*" }),
             servedModelName != "*"
@@ -73,18 +67,14 @@ struct WorkerOptions: ParsableArguments {
         return settings
     }
 
-    var modelSettings: LocalModel.Settings {
-        var settings = batching.applied(to: options.settings)
-        settings.device = DeviceChoice(device) ?? .cpu
-        return settings
-    }
+    var modelSettings: LocalModel.Settings { batching.applied(to: options.settings) }
 
     func identity(_ model: String) -> WorkerIdentity {
         let host = ProcessInfo.processInfo.hostName
         let process = getpid()
         return WorkerIdentity(
             name: name ?? "\(host)/\(ModelOptions.shortName(model))/\(process)", host: host,
-            processID: Int(process), backend: device, startedAt: RunClock.system.now())
+            processID: Int(process), backend: options.device.name, startedAt: RunClock.system.now())
     }
 }
 
@@ -109,7 +99,11 @@ struct WorkerConfiguration: Sendable {
         var kept: [String] = []
         var rest = arguments[...]
         while let argument = rest.popFirst() {
-            if argument == "--config" { _ = rest.popFirst() } else if !argument.hasPrefix("--config=") { kept.append(argument) }
+            if argument == "--config" {
+                _ = rest.popFirst()
+            } else if !argument.hasPrefix("--config=") {
+                kept.append(argument)
+            }
         }
         return kept
     }

@@ -20,7 +20,8 @@ extension NativeWorker {
             let isFirst = !patience.isWaiting
             let wait = patience.noteFailure(at: now(), jitter: .random(in: 0...1))
             let metadata: Logger.Metadata = [
-                "reason": "\(reason)", "retry_ms": "\(wait)", "running": "\(work.count)", "unsettled": "\(outbox.count)",
+                "reason": "\(reason)", "retry_ms": "\(wait)", "running": "\(work.count)",
+                "unsettled": "\(outbox.count)",
             ]
             log.log(
                 level: isFirst ? .warning : .debug, "the queue does not answer; running requests go on",

@@ -51,6 +51,7 @@ constexpr unsigned max_threads = 1024;
 constexpr size_t stack_bytes = 256 << 10;
 constexpr size_t max_shared_bytes = 227 << 10;
 constexpr size_t canary_bytes = 4096;
+constexpr int barrier_count = 16;
 
 enum class State { ready, at_barrier, in_warp, done };
 
@@ -60,12 +61,15 @@ struct Copy {
     unsigned bytes, zeros;
 };
 
+struct Barrier {
+    unsigned arrived, wanted;
+};
+
 struct Thread {
     Fiber fiber;
     State state;
     Index index;
     int barrier;
-    unsigned barrier_threads;
     const char *barrier_name;
     unsigned votes;
     WarpOperation operation;
@@ -84,6 +88,9 @@ char *message = nullptr;
 size_t message_bytes = 0;
 unsigned random_state = 1;
 int votes[2];
+Barrier barriers[barrier_count];
+// Threads of each warp that are in a warp operation.
+unsigned in_warp[max_threads / 32];
 
 void leave() {
     thread_index = threads[current].index;
@@ -178,6 +185,8 @@ void run_block(unsigned order) {
     }
     memset(shared, 0xff, launch->shared_bytes + canary_bytes);
     votes[0] = votes[1] = 0;
+    memset(barriers, 0, sizeof barriers);
+    memset(in_warp, 0, sizeof in_warp);
     for (unsigned t = 0; t < thread_count; t++) {
         Thread &thread = threads[t];
         thread.state = State::ready;
@@ -185,7 +194,8 @@ void run_block(unsigned order) {
         thread.index = {t % shape.x, t / shape.x % shape.y, t / (shape.x * shape.y)};
         thread.started.clear();
         thread.groups.clear();
-        prepare(thread.fiber, stacks + t * stack_bytes, stack_bytes, entry);
+        // Tops at different distances: at one they would all fall into the same sets of the caches.
+        prepare(thread.fiber, stacks + t * stack_bytes, stack_bytes - t % 256 * 320, entry);
     }
     static unsigned places[max_threads];
     for (;;) {
@@ -265,21 +275,18 @@ unsigned char *dynamic_shared() {
 
 void block_barrier(const char *name, int id, unsigned wanted) {
     if (wanted == 0) wanted = thread_count;
+    if (id < 0 || id >= barrier_count) fail("%s %d: a block has barriers 0 to %d", name, id, barrier_count - 1);
+    Barrier &barrier = barriers[id];
+    if (barrier.arrived != 0 && barrier.wanted != wanted) {
+        fail("%s %d is waited at for %u and for %u threads", name, id, wanted, barrier.wanted);
+    }
     Thread &self = threads[current];
     self.state = State::at_barrier;
     self.barrier = id;
-    self.barrier_threads = wanted;
     self.barrier_name = name;
-    unsigned arrived = 0;
-    for (unsigned t = 0; t < thread_count; t++) {
-        const Thread &other = threads[t];
-        if (other.state != State::at_barrier || other.barrier != id) continue;
-        if (other.barrier_threads != wanted) {
-            fail("%s %d is waited at for %u and for %u threads", name, id, wanted, other.barrier_threads);
-        }
-        arrived++;
-    }
-    if (arrived == wanted) {
+    barrier.wanted = wanted;
+    if (++barrier.arrived == wanted) {
+        barrier.arrived = 0;
         for (unsigned t = 0; t < thread_count; t++) {
             Thread &other = threads[t];
             if (other.state == State::at_barrier && other.barrier == id) other.state = State::ready;
@@ -310,14 +317,11 @@ void warp_operation(const WarpOperation &operation) {
     self.state = State::in_warp;
     self.operation = operation;
     void *operands[32] = {};
-    bool complete = true;
-    for (unsigned l = 0; l < 32; l++) {
+    unsigned lanes = static_cast<unsigned>(__builtin_popcount(operation.mask));
+    bool complete = ++in_warp[current / 32] >= lanes;
+    for (unsigned l = 0; l < 32 && complete; l++) {
         if ((operation.mask >> l & 1) == 0) continue;
-        if (first + l >= thread_count) {
-            fail("%s names lane %u, which the block does not have", operation.name, l);
-        }
         const Thread &other = threads[first + l];
-        if (other.state == State::done) fail("%s waits for lane %u, which has returned", operation.name, l);
         // A lane may still be in an operation of fewer lanes, and come here after it.
         if (other.state != State::in_warp || other.operation.mask != operation.mask ||
             other.operation.finish != operation.finish || strcmp(other.operation.name, operation.name) != 0) {
@@ -331,6 +335,7 @@ void warp_operation(const WarpOperation &operation) {
         for (unsigned l = 0; l < 32; l++) {
             if (operation.mask >> l & 1) threads[first + l].state = State::ready;
         }
+        in_warp[current / 32] -= lanes;
     }
     leave();
 }

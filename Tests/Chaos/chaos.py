@@ -201,7 +201,8 @@ def run(scenario, options, seed):
         problems, figures = stage.check()
     finally:
         stage.close()
-    return report(scenario.name, seed, began, problems, {**stage.faults, **dict(sorted(figures.items()))}, folder, options)
+    figures = {**stage.faults, **dict(sorted(figures.items()))}
+    return report(scenario.name, seed, began, problems, figures, folder, options)
 
 
 def report(name, seed, began, problems, figures, folder, options):

@@ -10,7 +10,7 @@ import Testing
 
         static let all = [
             Records(testDescription: "memory") { try await $0(MemoryRecords()) },
-            of(.sqliteInMemory), of(.sqliteFile),
+            of(.sqliteInMemory), of(.sqliteFile), of(.redis),
         ]
 
         static func of(_ store: Store) -> Records {

@@ -1,5 +1,6 @@
 import Foundation
 import JSON
+import RedisServer
 import Testing
 
 /// A queue that several processes work on, as a team would use it.
@@ -16,7 +17,7 @@ struct Team {
 
     /// What queues can be on.
     enum Store: String, CaseIterable, CustomTestStringConvertible {
-        case sqlite
+        case sqlite, redis
 
         var testDescription: String { rawValue }
     }
@@ -26,6 +27,9 @@ struct Team {
         switch store {
         case .sqlite:
             self.init(scratch: scratch, address: scratch.url.appending(path: "queue.sqlite").path, keepsAlive: nil)
+        case .redis:
+            let server = try RedisServer()
+            self.init(scratch: scratch, address: "unix://\(server.socket)", keepsAlive: server)
         }
     }
 
@@ -75,7 +79,7 @@ struct Team {
     }
 
     /// Looks again and again until it is so.
-    func until(_ what: String, seconds: Int = 120, _ isSo: () throws -> Bool) throws {
+    func until(_ what: String, seconds: Int = 60, _ isSo: () throws -> Bool) throws {
         for _ in 0..<(seconds * 20) {
             if try isSo() { return }
             usleep(50_000)
@@ -86,7 +90,18 @@ struct Team {
 }
 
 /// Submit, work, results, usage; workers that stop, die and take over.
-@Suite struct TeamTests {
+@Suite(.serialized) struct TeamTests {
+    /// Requests that take a while, even on a tiny model.
+    static func long(_ count: Int, choices: Int = 1) -> String {
+        (0..<count).map {
+            """
+            {"custom_id": "r\($0)", "prompt": "word \($0)", "max_tokens": 200, "ignore_eos": true, "n": \(choices), \
+            "temperature": 1}
+
+            """
+        }.joined()
+    }
+
     @Test(arguments: Team.Store.allCases)
     func fromSubmitToUsage(_ store: Team.Store) throws {
         let team = try Team(store)
@@ -150,9 +165,10 @@ struct Team {
     @Test(arguments: Team.Store.allCases)
     func aStoppedWorkerDrains(_ store: Team.Store) throws {
         let team = try Team(store)
-        let input = try team.scratch.write("in.jsonl", RunTests.prompts(200, maxTokens: 300))
+        let input = try team.scratch.write("in.jsonl", Self.long(200))
         let batch = try team.submit(input, "--max-attempts", "1")
         let first = try team.worker("--drain-timeout", "100ms", "--max-num-seqs", "16")
+        defer { first.kill(SIGKILL) }
         try team.until("something runs") { try team.count("running", of: batch) > 0 }
         first.kill(SIGTERM)
         let ended = try first.wait()
@@ -171,9 +187,10 @@ struct Team {
     @Test(arguments: Team.Store.allCases)
     func anotherWorkerFinishesWhatADeadOneBegan(_ store: Team.Store) throws {
         let team = try Team(store)
-        let input = try team.scratch.write("in.jsonl", RunTests.prompts(150, maxTokens: 60))
+        let input = try team.scratch.write("in.jsonl", Self.long(150))
         let batch = try team.submit(input)
         let doomed = try team.worker("--lease", "3s")
+        defer { doomed.kill(SIGKILL) }
         try team.until("something is done") { try team.count("completed", of: batch) > 0 }
         doomed.kill(SIGKILL)
         #expect(try doomed.wait().wasKilled)
@@ -188,7 +205,7 @@ struct Team {
     @Test(arguments: Team.Store.allCases)
     func aCancelledBatchStops(_ store: Team.Store) throws {
         let team = try Team(store)
-        let input = try team.scratch.write("long.jsonl", RunTests.prompts(100, maxTokens: 900))
+        let input = try team.scratch.write("long.jsonl", Self.long(100, choices: 4))
         let batch = try team.submit(input)
         let worker = try team.worker()
         defer { worker.kill(SIGKILL) }
@@ -207,9 +224,10 @@ struct Team {
     @Test(arguments: Team.Store.allCases)
     func deadLettersAreSubmittedAgain(_ store: Team.Store) throws {
         let team = try Team(store)
-        let input = try team.scratch.write("in.jsonl", RunTests.prompts(12, maxTokens: 900))
+        let input = try team.scratch.write("in.jsonl", Self.long(12, choices: 16))
         let batch = try team.submit(input, "--max-attempts", "1", "--tenant", "acme")
         let doomed = try team.worker("--lease", "3s")
+        defer { doomed.kill(SIGKILL) }
         try team.until("all of it runs") { try team.count("running", of: batch) == 12 }
         let early = try team.run("requeue", batch)
         #expect(early.status == 2)
@@ -264,7 +282,8 @@ struct Team {
             drain-timeout = 5s
             """)
         let input = try team.scratch.write(
-            "in.jsonl", #"{"prompt": "a very secret prompt", "max_tokens": 4}"# + "\n" + #"{"prompt": "secret", "top_p": 7}"#)
+            "in.jsonl",
+            #"{"prompt": "a very secret prompt", "max_tokens": 4}"# + "\n" + #"{"prompt": "secret", "top_p": 7}"#)
         let worker = try MillraceProcess(
             ["worker", "--config", config], in: team.scratch.url, environment: ["JOURNAL_STREAM": "8:1"])
         let batch = try team.submit(input)

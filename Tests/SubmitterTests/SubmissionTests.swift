@@ -43,7 +43,8 @@ import Testing
     @Test func saysWhatTheFirstSubmitDecided() async throws {
         let path = try folder.write("a.jsonl", TestRun.prompts(1))
         _ = try await submit(path, BatchSpecification(priority: 2, metadata: ["a": "b"]))
-        let again = try await submit(path, BatchSpecification(priority: 3, completionWindowMs: 1000, metadata: ["a": "b"]))
+        let other = BatchSpecification(priority: 3, completionWindowMs: 1000, metadata: ["a": "b"])
+        let again = try await submit(path, other)
         #expect(again.differences == ["its priority, 2, not 3", "its completion window"])
         #expect(again.text.contains("the batch keeps its priority, 2, not 3"))
     }
@@ -66,8 +67,8 @@ import Testing
         let begun = (1...500).map { n in
             AppendedRequest.accepted(
                 Request(
-                    customID: "line-\(n)", endpoint: .completions, body: JSONObject([("prompt", .string("prompt \(n)"))]),
-                    line: n))
+                    customID: "line-\(n)", endpoint: .completions,
+                    body: JSONObject([("prompt", .string("prompt \(n)"))]), line: n))
         }
         try await queue.append(begun, to: batch, from: 0, at: Timestamp(milliseconds: 1))
         let report = try await submit(path)
@@ -98,7 +99,7 @@ import Testing
         let leased = try await queue.lease(max: 450, worker: "w", durationMs: 1000, at: now)
         _ = try await queue.settle(
             leased.prefix(10).map {
-                Settlement(lease: $0.lease, outcome: Outcome(result: .response(statusCode: 200, body: Array("{}".utf8))))
+                Settlement(lease: $0.lease, outcome: Self.success)
             }, at: now)
         _ = try await queue.recover(at: Timestamp(milliseconds: 8000))
         let new = try await Requeue().run(batch, on: queue, at: Timestamp(milliseconds: 9000))
@@ -125,6 +126,8 @@ import Testing
         }
     }
 
+    static let success = Outcome(result: .response(statusCode: 200, body: Array("{}".utf8)))
+
     // MARK: Results
 
     /// Settles so many of what is queued.
@@ -133,7 +136,7 @@ import Testing
         let leased = try await queue.lease(max: count, worker: "w", durationMs: 60_000, at: now)
         _ = try await queue.settle(
             leased.map {
-                Settlement(lease: $0.lease, outcome: Outcome(result: .response(statusCode: 200, body: Array("{}".utf8))))
+                Settlement(lease: $0.lease, outcome: Self.success)
             }, at: now)
     }
 

@@ -85,9 +85,9 @@ import Worker
         // This worker leases the other two again, and completes them.
         try await bed.until(passing: 500) { try await bed.counts(batch).completed == 2 }
         #expect(try await bed.counts(batch).leased == 2)
+        let success = Outcome(result: .response(statusCode: 200, body: Array("{}".utf8)))
         _ = try await bed.queue.base.settle(
-            others.map { Settlement(lease: $0.lease, outcome: Outcome(result: .response(statusCode: 200, body: [123, 125]))) },
-            at: bed.now)
+            others.map { Settlement(lease: $0.lease, outcome: success) }, at: bed.now)
         #expect(try await bed.records(batch).map(\.attempt) == [2, 2, 2, 2])
         #expect(try await bed.queue.base.status(batch).usage.completionTokens == 8)
         #expect(try await bed.queue.base.integrityProblems() == [])

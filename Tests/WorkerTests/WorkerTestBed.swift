@@ -56,7 +56,8 @@ final class WorkerTestBed: Sendable {
     }
 
     func start(
-        _ settings: WorkerSettings = WorkerTestBed.settings, name: String = "w", goal: NativeWorker.Goal = .untilStopped,
+        _ settings: WorkerSettings = WorkerTestBed.settings, name: String = "w",
+        goal: NativeWorker.Goal = .untilStopped,
         maxSequences: Int = 8, blockCount: Int = 256, onStep: @escaping @Sendable ([Int32]) throws -> Void = { _ in }
     ) async throws -> Running {
         let inbox = NativeWorker.Inbox()

@@ -4,7 +4,8 @@ extension RedisScript {
     ///
     /// KEYS: meta.
     /// ARGV: now, worker, most requests, most tokens ('-': no limit), lease in ms, most bytes of requests, tokens
-    /// leased in calls before that this one goes on, '*' or the models' number, the models.
+    /// leased in calls before that this one goes on, '*' or the models' number, the models, '*' or the batches' number,
+    /// the batches.
     /// Returns {why it stopped, batches, models, requests}: 'full' (of this call's bytes), 'tokens' or 'out'; a batch
     /// is id, tenant, priority, seed, deadline ('-': none); a request is the place of its batch, ordinal, attempt,
     /// crashes, the place of its model, the stored request.
@@ -14,10 +15,16 @@ extension RedisScript {
         local worker, most, most_tokens, most_bytes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
         local expires, before = math.min(now + tonumber(ARGV[5]), FOREVER), tonumber(ARGV[7])
         if call('HGET', META, 'paused') == '1' then return {'out', {}, {}, {}} end
-        local models
+        local models, wanted
+        local rest = 9
         if ARGV[8] ~= '*' then
           models = {[''] = true}
           for i = 1, tonumber(ARGV[8]) do models[ARGV[8 + i]] = true end
+          rest = 9 + tonumber(ARGV[8])
+        end
+        if ARGV[rest] ~= '*' then
+          wanted = {}
+          for i = 1, tonumber(ARGV[rest]) do wanted[ARGV[rest + i]] = true end
         end
 
         -- Requests whose retry is due are like any others; each is moved once.
@@ -69,7 +76,8 @@ extension RedisScript {
                 if not next then return nil end
                 r.at = r.at + 1
                 local b = batch(next)
-                if b and not b.ending and (not b.deadline or tonumber(b.deadline) > now) then
+                local is_open = b and not b.ending and not b.paused_for and (not wanted or wanted[next])
+                if is_open and (not b.deadline or tonumber(b.deadline) > now) then
                   r.b, r.back, r.at_back, r.more_back, r.taken_back = b, {}, 0, true, {}
                   r.fresh, r.at_fresh, r.more_fresh, r.taken_fresh, r.records = {}, 0, true, 0, {}
                 end

@@ -11,6 +11,7 @@ struct RedisKeys: Sendable {
     var meta: String { prefix + "meta" }
     var batches: String { prefix + "batches" }
     var workers: String { prefix + "workers" }
+    var records: String { prefix + "records" }
     var days: String { prefix + "days" }
     var inbox: String { prefix + "inbox" }
     var leases: String { prefix + "leases" }
@@ -38,6 +39,7 @@ struct RedisKeys: Sendable {
         local LEASES, DELAYED, DEADLINES = Q .. 'leases', Q .. 'delayed', Q .. 'deadlines'
         local ENDINGS, FORGETS, NAMES, LINES = Q .. 'endings', Q .. 'forgets', Q .. 'keys', Q .. 'lines'
         local BUSY, PRIORITIES, DAYS = Q .. 'busy', Q .. 'priorities', Q .. 'days'
+        local RECORDS, RECORD_VERSIONS = Q .. 'records', Q .. 'record-versions'
         local WORKERS, WORKER_ENDS = Q .. 'workers', Q .. 'worker-ends'
         local function of_tenant(tenant) return Q .. 'tenant:' .. tenant end
         local function line_key(n) return Q .. 'line:' .. n end

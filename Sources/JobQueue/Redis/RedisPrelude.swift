@@ -28,7 +28,7 @@ enum RedisPrelude {
           local known = batches[id]
           if known ~= nil then return known end
           local v = call('HMGET', batch_key(id), 'seq', 'tenant', 'priority', 'state', 'ending', 'max_attempts',
-            'retention_ms', 'accepted_at', 'deadline', 'window_ms', 'seed', 'ending_at', 'ending_from',
+            'retention_ms', 'accepted_at', 'deadline', 'window_ms', 'seed', 'ending_at', 'ending_from', 'paused_for',
             unpack(COUNTS))
           if not v[1] then
             batches[id] = false
@@ -36,9 +36,9 @@ enum RedisPrelude {
           end
           local b = {id = id, gone = {}, seq = tonumber(v[1]), tenant = v[2], priority = v[3], state = v[4],
             ending = v[5], max_attempts = tonumber(v[6]), retention_ms = v[7], accepted_at = v[8], deadline = v[9],
-            window_ms = v[10], seed = v[11], ending_at = tonumber(v[12] or 0), ending_from = tonumber(v[13] or 0),
+            window_ms = v[10], seed = v[11], ending_at = tonumber(v[12] or 0), ending_from = tonumber(v[13] or 0), paused_for = v[14],
             remove_requests = {}, remove_live = {}}
-          for i, name in ipairs(COUNTS) do b[name] = tonumber(v[13 + i]) end
+          for i, name in ipairs(COUNTS) do b[name] = tonumber(v[14 + i]) end
           b.was_queued = b.queued
           batches[id] = b
           return b
@@ -179,6 +179,7 @@ enum RedisPrelude {
         local function end_batch(b, state, at)
           b.state = state
           call('HSET', batch_key(b.id), 'ended_at', text(at))
+          call('HDEL', batch_key(b.id), 'paused_for')
           call('ZREM', OPEN, b.id)
           call('ZREM', DEADLINES, b.id)
           if b.retention_ms then

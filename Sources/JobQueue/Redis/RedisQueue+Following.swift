@@ -140,7 +140,8 @@ extension BatchStatus {
                 total: total, queued: queued, leased: leased, completed: completed, failed: failed,
                 cancelled: cancelled, expired: expired),
             usage: Usage(promptTokens: prompt, completionTokens: completion, cachedTokens: cached),
-            createdAt: createdAt, acceptedAt: fields.time("accepted_at"), endedAt: fields.time("ended_at"))
+            createdAt: createdAt, acceptedAt: fields.time("accepted_at"), endedAt: fields.time("ended_at"),
+            pausedFor: fields["paused_for"])
     }
 }
 

@@ -13,6 +13,7 @@ extension RedisQueue {
         while leased.count < claim.maxRequests {
             let most = min(claim.maxRequests - leased.count, Self.chunkLeases)
             let models = claim.models.map { [RedisArgument($0.count)] + $0.map { RedisArgument($0) } } ?? ["*"]
+            let batches = claim.batches.map { [RedisArgument($0.count)] + $0.map { RedisArgument($0.value) } } ?? ["*"]
             let reply = try await run(
                 .lease, at: now,
                 [
@@ -20,7 +21,7 @@ extension RedisQueue {
                     claim.maxTokens.map { RedisArgument($0) } ?? "-",
                     RedisArgument(min(claim.durationMs, Self.forever)), RedisArgument(Self.chunkBytes),
                     RedisArgument(tokens),
-                ] + models)
+                ] + models + batches)
             let page = try leasedRequests(reply, claim, at: now)
             leased += page
             tokens += page.reduce(0) { $0 + $1.request.cost }

@@ -156,6 +156,7 @@ struct RedisServerCheck: Sendable {
             "batches": "zset", "open": "zset", "waiting": "zset", "leases": "zset", "delayed": "zset",
             "deadlines": "zset", "endings": "zset", "forgets": "zset", "keys": "hash", "lines": "hash", "busy": "set",
             "priorities": "zset", "days": "zset", "workers": "hash", "worker-ends": "zset",
+            "records": "hash", "record-versions": "hash",
         ]
         for (name, kind) in kinds.sorted(by: { $0.key < $1.key }) {
             let found = try await call(["TYPE", RedisArgument(keys.prefix + name)]).text ?? ""

@@ -5,7 +5,7 @@
 // 128), shared stages * (128 + TOKENS) * 128 bytes with 4 stages (3 where TOKENS is 128); a row tile is TOKENS rows, a
 // tile 128 outputs, or 64 pairs of a gated product. With splits in the grid, partial is float32
 // [row tiles * tiles][splits][128 * TOKENS] and counters int32 [row tiles * tiles], zero before and after; both may be
-// null otherwise. inputs is a multiple of 8; x and w are 16-byte aligned; bias may be null.
+// null otherwise. x and w are 16-byte aligned; bias may be null; inputs that are no multiple of 8 are slow.
 #include "gemm.cuh"
 
 // mr_gemm_TOKENS: y [rows, outputs] = x·wᵀ + bias, or y += that.
@@ -21,7 +21,7 @@
         GemmRows those = {x, nullptr, first, rows - first};                                                           \
         GemmStream<G, false> stream;                                                                                  \
         if (!mr_gemm<G>(sums, stream, w, those, shared, partial, counters, outputs, inputs, splits)) return;          \
-        mr_gemm_write<G>(sums, tile, outputs, first, rows, bias, y, accumulate != 0);                                 \
+        mr_gemm_write<G>(sums, tile, outputs, first, rows, bias, y, outputs, accumulate != 0);                        \
     }                                                                                                                 \
     extern "C" __global__ void __launch_bounds__(Gemm<TOKENS>::THREADS) mr_gemm_gated_##TOKENS(                       \
         const bf16 *x, const bf16 *w, const float *bias, bf16 *y, float *partial, int *counters, int rows,            \

@@ -79,6 +79,14 @@ struct GemmRows {
     int first, count;
 };
 
+// Matrix row of a tile's output, or `outputs` for none; the tile's first is `output`. GATED: each warp has 16 of the
+// upper half (gate), then the same of the lower (up).
+template <bool GATED> __device__ __forceinline__ int mr_gemm_source(int local, int output, int outputs) {
+    if (!GATED) return output + local < outputs ? output + local : outputs;
+    int half = output / 2 + local / 32 * 16 + local % 16;
+    return half < outputs / 2 ? half + (local / 16 % 2) * (outputs / 2) : outputs;
+}
+
 // Copies bfloat16 weights and rows of one tile through the ring.
 template <class G, bool GATED> struct GemmStream {
     bf16 *ring;
@@ -88,13 +96,6 @@ template <class G, bool GATED> struct GemmStream {
     int nextSlot, slot;
     long long rows[G::COPIES]; // offsets in x of the rows that the thread copies; -1: none
     const bf16 *x;
-
-    // Matrix row of a tile's output. GATED: each warp has 16 of the upper half (gate), then the same of the lower.
-    __device__ int source(int local) const {
-        if (!GATED) return output + local;
-        int half = output / 2 + local / 32 * 16 + local % 16;
-        return half < outputs / 2 ? half + (local / 16 % 2) * (outputs / 2) : outputs;
-    }
 
     __device__ void begin(bf16 *shared, const bf16 *w, int tile, int outputCount, int inputCount,
                           const GemmRows &those, int from, int to) {
@@ -118,23 +119,30 @@ template <class G, bool GATED> struct GemmStream {
         for (int i = 0; i < G::DEPTH - 1; i++) load();
     }
 
+    // 8 inputs from `source`, of which `left` exist; zeros for the others.
+    __device__ void copy(bf16 *target, const bf16 *source, int left) const {
+        if (inputs % 8 == 0) {
+            cp_async(target, source, left > 0);
+        } else {
+            for (int i = 0; i < 8; i++) target[i] = i < left ? source[i] : to_bf16(0);
+        }
+    }
+
     __device__ void load() {
         if (step < end) {
             int eight = (int)threadIdx.x % 8, line = (int)threadIdx.x / 8, input = step * G::DEEP + 8 * eight;
             bf16 *target = ring + nextSlot * G::STAGE;
-            bool there = input < inputs;
 #pragma unroll
             for (int i = 0; i < G::OUTPUTS / G::LINES; i++) {
-                int local = line + i * G::LINES, row = source(local);
-                bool valid = there && row < outputs;
-                long long at = valid ? (long long)row * inputs + input : 0;
-                cp_async(target + G::place(local, eight), weights + at, valid);
+                int local = line + i * G::LINES, row = mr_gemm_source<GATED>(local, output, outputs);
+                int left = row < outputs ? inputs - input : 0;
+                copy(target + G::place(local, eight), weights + (left > 0 ? (long long)row * inputs + input : 0), left);
             }
             target += G::OUTPUTS * G::DEEP;
 #pragma unroll
             for (int i = 0; i < G::COPIES; i++) {
-                bool valid = there && rows[i] >= 0;
-                cp_async(target + G::place(line + i * G::LINES, eight), x + (valid ? rows[i] + input : 0), valid);
+                int left = rows[i] >= 0 ? inputs - input : 0;
+                copy(target + G::place(line + i * G::LINES, eight), x + (left > 0 ? rows[i] + input : 0), left);
             }
             step++;
         }
@@ -228,15 +236,15 @@ __device__ bool mr_gemm(typename G::Sums &sums, Stream &stream, const Weights &w
     return mr_gemm_gather<G>(sums, partial, counters, (int)(blockIdx.x * gridDim.y) + tile, splits);
 }
 
-// What follows a tile's sums: y = sum (+ bias), or y += that.
+// What follows a tile's sums: y = sum (+ bias), or y += that; rows of y are `stride` apart.
 template <class G>
 __device__ void mr_gemm_write(const typename G::Sums &sums, int tile, int outputs, int first, int rows,
-                              const float *bias, float *y, bool accumulate) {
+                              const float *bias, float *y, int stride, bool accumulate) {
     G::each([&](int output, int row, int place, int c) {
         output += tile * G::OUTPUTS;
         row += first;
         if (output >= outputs || row >= rows) return;
-        float *at = y + (long long)row * outputs + output;
+        float *at = y + (long long)row * stride + output;
         float value = bias ? __fadd_rn(sums[place][c], bias[output]) : sums[place][c];
         *at = accumulate ? __fadd_rn(*at, value) : value;
     });

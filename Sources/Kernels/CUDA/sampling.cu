@@ -75,18 +75,21 @@ __device__ float adjusted(float raw, int state, double bias, const double *setti
     return (float)value;
 }
 
-// What each token weighs in the draw, by id; those that have no place are left alone.
+// What each token weighs in the draw, by id; those that have no place are left alone. Slow: for tests.
 __device__ void write_weights(
     const float *values, const int *entries, int count, const Weight &weight, const Kept &kept, u64 *weights) {
-    u64 ties = 0;
-    each(values, count, [&](int, float v) { ties += v == kept.value ? 1 : 0; });
-    ties = block_reduce(ties, Add(), (u64)0, w.folds);
-    each(values, count, [&](int at, float v) {
-        u64 before = 0;
-        for (int i = 0; v == kept.value && i < at; i++) before += values[i] == v ? 1 : 0;
-        bool stays = v > kept.value || (v == kept.value && before + kept.ties >= ties);
-        weights[entries != nullptr ? entries[2 * at] : at] = stays ? weight(v) : 0;
-    });
+    if (threadIdx.x != 0) return;
+    u64 dropped = 0;
+    for (int at = 0; at < count; at++) dropped += values[at] == kept.value ? 1 : 0;
+    dropped -= kept.ties;
+    for (int at = 0; at < count; at++) {
+        bool stays = values[at] > kept.value;
+        if (values[at] == kept.value) {
+            stays = dropped == 0;
+            if (dropped > 0) dropped--;
+        }
+        weights[entries != nullptr ? entries[2 * at] : at] = stays ? weight(values[at]) : 0;
+    }
 }
 
 // Chooses a token for row blockIdx.x of logits [rows, vocabulary], which are as they were when this ends.

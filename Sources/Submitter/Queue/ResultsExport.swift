@@ -83,7 +83,9 @@ package struct ResultsExport: Sendable {
     }
 
     /// Nil when there is nothing more now.
-    private func page(after report: Report, _ queue: any JobQueue, _ retry: StoreRetry) async throws -> [ResultRecord]? {
+    private func page(
+        after report: Report, _ queue: any JobQueue, _ retry: StoreRetry
+    ) async throws -> [ResultRecord]? {
         let most = min(RunSession.pageRecords, limit.map { $0 - report.lines } ?? .max)
         guard most > 0 else { return nil }
         let page = try await attempt(retry) {

@@ -32,7 +32,8 @@ package final class WorkerService: Sendable {
     package init(
         _ settings: WorkerSettings, identity: WorkerIdentity, notifier: ServiceNotifier,
         now: @escaping @Sendable () -> Timestamp,
-        pause: @escaping @Sendable (_ milliseconds: Int64) async throws -> Void, log: Logger, openQueue: @escaping OpenQueue,
+        pause: @escaping @Sendable (_ milliseconds: Int64) async throws -> Void, log: Logger,
+        openQueue: @escaping OpenQueue,
         start: @escaping Start
     ) {
         self.settings = settings

@@ -43,8 +43,9 @@ package struct UpstreamBody: Sendable, Equatable {
         }
         members.remove("stream")
         members.remove("stream_options")
-        let named = object["model"]?.string ?? (request.model.isEmpty ? nil : request.model)
-        guard let name = model ?? named else {
+        let named = object["model"]?.string ?? request.model
+        let name = model ?? named
+        guard !name.isEmpty else {
             throw .invalid("model", "is missing, and the route names none")
         }
         members.set("model", .string(name))

@@ -46,6 +46,8 @@ struct UpstreamDesk {
         }
     }
 
+    /// Whether there is a store where senders take their parts of limits from.
+    let sharesLimits: Bool
     private var held: [RequestKey: Pending] = [:]
     private var lanes: [LaneName: UpstreamLane] = [:]
     /// Lanes that requests of a model were put in; the queue is asked by model.
@@ -57,9 +59,14 @@ struct UpstreamDesk {
     private static let unknownRoom = 32
     private static let maxNames = 10_000
 
+    init(sharesLimits: Bool = false) { self.sharesLimits = sharesLimits }
+
     var isEmpty: Bool { held.isEmpty }
     var count: Int { held.count }
     var all: [Pending] { Array(held.values) }
+    var underWay: Int { held.values.count { $0.ticket != nil } }
+    var models: [String] { lanesOfModel.keys.sorted() }
+    var targets: Set<UpstreamTarget.ID> { Set(lanes.values.map(\.target)) }
     var laneNames: [LaneName] { Array(lanes.keys) }
 
     func pending(_ lease: Lease) -> Pending? {
@@ -99,7 +106,7 @@ struct UpstreamDesk {
             if lanes.count >= Self.maxNames {
                 lanes = lanes.filter { $0.value.waitingCount + $0.value.budget.inFlight > 0 }
             }
-            lanes[name] = UpstreamLane(target: pending.choice.target.id, limits: pending.choice.target.limits)
+            lanes[name] = UpstreamLane(target: pending.choice.target.id, limits: pending.choice.target.limits, isShared: sharesLimits)
         }
         if lanesOfModel.count >= Self.maxNames { lanesOfModel = [:] }
         lanesOfModel[pending.leased.request.model, default: []].insert(name)
@@ -119,6 +126,12 @@ struct UpstreamDesk {
     }
 
     // MARK: Sending
+
+    func limits(_ name: LaneName) -> RateLimits? { lanes[name]?.limits }
+
+    mutating func take(
+        _ answer: SharedBudget.Answer, for exchange: BudgetShare.Exchange, _ name: LaneName, at now: Int64
+    ) { lanes[name]?.take(answer, for: exchange, at: now) }
 
     mutating func next(_ name: LaneName, at now: Int64) -> UpstreamLane.Next { lanes[name]?.next(at: now) ?? .nothing }
 
@@ -150,7 +163,7 @@ struct UpstreamDesk {
         switch verdict {
         case .answered(let answer):
             let actual = answer.usage.totalTokens
-            lane.budget.finished(ticket, actual: actual > 0 ? actual : nil, report: reply.limits, at: ms)
+            lane.finished(ticket, actual: actual > 0 ? actual : nil, report: reply.limits, at: ms)
         case .later where reply.status == 429:
             lane.budget.refused(ticket, report: reply.limits, at: ms, random: random)
         case .later where reply.failure?.cause == .cancelled:

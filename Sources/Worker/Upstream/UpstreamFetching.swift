@@ -7,7 +7,7 @@ extension UpstreamWorker {
     /// How long nothing is leased of a model whose requests had to be handed back.
     private static let closedMs: Int64 = 10_000
 
-    func fetch() async throws {
+    func fetch() async throws(JobQueueError) {
         let now = clock.now()
         let room = min(settings.maxHeld - desk.count, desk.room(at: now.milliseconds), Self.pageRequests)
         foundNothing = false
@@ -16,15 +16,21 @@ extension UpstreamWorker {
         if let models, models.isEmpty { return foundNothing = true }
         let leased = try await queue.lease(
             LeaseClaim(worker: settings.name, maxRequests: room, models: models, durationMs: settings.leaseMs), at: now)
-        Failpoint.pass("upstream.leased")
-        let taken = try await sort(leased, at: now)
+        Failpoint.hit("upstream.leased")
+        let taken: Int
+        do throws(JobQueueError) {
+            taken = try await sort(leased, at: now)
+        } catch {
+            outbox.unsent += leased.map(\.lease)
+            throw error
+        }
         foundNothing = taken == 0
         // There may be more, and room for it.
         if taken > 0 { inbox.post(.tick) }
     }
 
     /// Models whose requests have a way to go; nil: all, as far as is known.
-    private func wantedModels(at now: Timestamp) async throws -> [String]? {
+    private func wantedModels(at now: Timestamp) async throws(JobQueueError) -> [String]? {
         let closed = desk.closedModels(at: now.milliseconds)
         if routing.models(of: .empty) == nil, closed.isEmpty { return nil }
         let overview = try await queue.overview(at: now)
@@ -33,7 +39,7 @@ extension UpstreamWorker {
     }
 
     /// - Returns: how many of them wait to be sent now.
-    private func sort(_ leased: [LeasedRequest], at now: Timestamp) async throws -> Int {
+    private func sort(_ leased: [LeasedRequest], at now: Timestamp) async throws(JobQueueError) -> Int {
         var refused: [Settlement] = []
         var unwanted: [LeasedRequest] = []
         var wanted: [UpstreamDesk.Pending] = []
@@ -57,20 +63,19 @@ extension UpstreamWorker {
                 }
             }
         }
-        figures.refused += refused.count
-        try await settle(refused)
         let (granted, unpaid) = try await reserve(wanted, at: now)
+        figures.refused += refused.count
+        outbox.settlements += refused
         for pending in granted { desk.take(pending) }
         for request in unwanted { desk.close(request.request.model, until: (now + Self.closedMs).milliseconds) }
-        let back = unwanted.map(\.lease) + unpaid
-        if !back.isEmpty { _ = try await queue.release(back, reason: .handedBack, at: clock.now()) }
+        outbox.unsent += unwanted.map(\.lease) + unpaid
         return granted.count
     }
 
     /// Sets aside what requests can cost. A batch that may spend no more is paused, and says why.
     private func reserve(
         _ wanted: [UpstreamDesk.Pending], at now: Timestamp
-    ) async throws -> (granted: [UpstreamDesk.Pending], unpaid: [Lease]) {
+    ) async throws(JobQueueError) -> (granted: [UpstreamDesk.Pending], unpaid: [Lease]) {
         guard let spending, !wanted.isEmpty else { return (wanted, []) }
         let claims = wanted.map { pending in
             SpendBook.Claim(

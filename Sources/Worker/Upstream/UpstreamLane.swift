@@ -9,6 +9,8 @@ struct UpstreamLane {
         /// Not before this time, or the next answer.
         case wait(until: Int64)
         case waitForAnswer
+        /// Take a part of the organisation's limits from the store, then ask again.
+        case ask(BudgetShare.Exchange)
         case nothing
     }
 
@@ -21,7 +23,10 @@ struct UpstreamLane {
     }
 
     let target: UpstreamTarget.ID
+    let limits: RateLimits
     var budget: RateBudget
+    /// This sender's part of limits that it shares with others; nil: they are its own.
+    private var share: BudgetShare?
     private var waiting: [(key: RequestKey, cost: Int)] = []
     private(set) var park: Park?
     private var isProbing = false
@@ -35,8 +40,11 @@ struct UpstreamLane {
     private static let mostAhead = 2048
     private static let secondMs: Int64 = 1000
 
-    init(target: UpstreamTarget.ID, limits: RateLimits) {
+    init(target: UpstreamTarget.ID, limits: RateLimits, isShared: Bool) {
         self.target = target
+        self.limits = limits
+        let known = [limits.requestsPerMinute, limits.requestsPerDay, limits.tokensPerMinute, limits.tokensPerDay]
+        share = isShared && known.contains { $0 != nil } ? BudgetShare(limits) : nil
         budget = RateBudget(limits)
     }
 
@@ -65,10 +73,15 @@ struct UpstreamLane {
         if let park, now < park.until { return .wait(until: park.until) }
         if isProbing, budget.inFlight > 0 { return .waitForAnswer }
         switch budget.admit(cost: first.cost, at: now) {
-        case .now: return .send(first.key)
+        case .now: break
         case .notBefore(let time): return .wait(until: max(time, now + 1))
         // Nothing is in flight whose answer could be waited for: the limits leave no room, which time mends.
         case .afterAnswer: return budget.inFlight > 0 ? .waitForAnswer : .wait(until: now + Self.secondMs)
+        }
+        switch share?.admit(tokens: budget.counted(first.cost), at: now) ?? .now {
+        case .now: return .send(first.key)
+        case .notBefore(let time): return .wait(until: max(time, now + 1))
+        case .ask(let exchange): return .ask(exchange)
         }
     }
 
@@ -85,7 +98,18 @@ struct UpstreamLane {
             secondStart = now
         }
         thisSecond += 1
-        return budget.sent(cost: waiting.removeFirst().cost, at: now)
+        let ticket = budget.sent(cost: waiting.removeFirst().cost, at: now)
+        share?.send(tokens: ticket.tokens)
+        return ticket
+    }
+
+    mutating func take(_ answer: SharedBudget.Answer, for exchange: BudgetShare.Exchange, at now: Int64) {
+        share?.take(answer, for: exchange, at: now)
+    }
+
+    mutating func finished(_ ticket: RateBudget.Ticket, actual: Int?, report: RateReport, at now: Int64) {
+        budget.finished(ticket, actual: actual, report: report, at: now)
+        if let actual { share?.correct(from: ticket.tokens, to: actual) }
     }
 
     func isParked(at now: Int64) -> Bool { park.map { now < $0.until } ?? false }

@@ -4,8 +4,8 @@ import Scheduler
 
 /// What comes back from upstreams, and what becomes of it.
 extension UpstreamWorker {
-    func take(_ reply: UpstreamReply, of lease: Lease, _ settlements: inout [Settlement]) async throws {
-        Failpoint.pass("upstream.replied")
+    func take(_ reply: UpstreamReply, of lease: Lease) {
+        Failpoint.hit("upstream.replied")
         // What was given up meanwhile is nobody's any more.
         guard let pending = desk.pending(lease), pending.ticket != nil else { return }
         let wasCutOff = reply.failure != nil && reply.mayHaveRun
@@ -25,32 +25,32 @@ extension UpstreamWorker {
                 body = spending.priced(answer, backend: target.name, model: pending.model)
                 spend(pending, spending.spending(answer.usage, backend: target.name, model: pending.model))
             }
-            settlements.append(Settlement(lease: lease, outcome: pending.outcome(answer, body, reply)))
+            outbox.settlements.append(Settlement(lease: lease, outcome: pending.outcome(answer, body, reply)))
         case .refused(let error):
             desk.remove(lease.key)
             figures.refused += 1
             spend(pending, Spending())
-            settlements.append(
+            outbox.settlements.append(
                 Settlement(lease: lease, outcome: Outcome(result: .error(error), backend: target.name)))
         case .later(let error, let afterMs):
             figures.limited += 1
+            if reply.status == 429, let afterMs, budgets != nil {
+                outbox.blocks.append((pending.lane.text, target.limits, now + afterMs))
+            }
             if !isStopping, pending.turnedAway < settings.maxTurnedAway { return desk.putBack(lease.key) }
             desk.remove(lease.key)
             spend(pending, Spending())
-            let reason: ReleaseReason =
-                isStopping ? .handedBack : .failed(error, retryAfterMs: afterMs ?? retryMs(lease))
-            _ = try await queue.release([lease], reason: reason, at: now)
+            if isStopping { return outbox.unsent.append(lease) }
+            outbox.failures.append((lease, error, afterMs ?? retryMs(lease)))
         case .broken(let error, let afterMs):
             desk.remove(lease.key)
             figures.broken += 1
             // Of what was cut off nobody knows what it has cost.
             spend(pending, wasCutOff ? pending.grant?.claim.most ?? Spending() : Spending())
             log.debug("an attempt failed: \(error.message)", metadata: lease.metadata)
-            _ = try await queue.release(
-                [lease], reason: .failed(error, retryAfterMs: afterMs ?? retryMs(lease)), at: now)
-            Failpoint.pass("upstream.released")
+            outbox.failures.append((lease, error, afterMs ?? retryMs(lease)))
         case .parked(let error, let scope):
-            try await park(pending, error, scope, at: now)
+            park(pending, error, scope, at: now)
         }
     }
 
@@ -62,7 +62,7 @@ extension UpstreamWorker {
 
     private func park(
         _ pending: UpstreamDesk.Pending, _ error: OutcomeError, _ scope: UpstreamVerdict.ParkScope, at now: Timestamp
-    ) async throws {
+    ) {
         let until = settings.retryParkedMs.map { (now + $0).milliseconds } ?? .max
         let (isNew, waiting) = desk.park(pending, error, scope, until: until)
         if isNew {
@@ -71,16 +71,6 @@ extension UpstreamWorker {
             log.error("\(what) is parked, its requests stay queued: \(error.code): \(error.message)")
         }
         desk.remove(pending.lease.key)
-        try await handBack(waiting + [pending])
-    }
-
-    func settle(_ settlements: [Settlement]) async throws {
-        guard !settlements.isEmpty else { return }
-        Failpoint.pass("upstream.settling")
-        let results = try await queue.settle(settlements, at: clock.now())
-        Failpoint.pass("upstream.settled")
-        for (settlement, result) in zip(settlements, results) where result == .lost {
-            log.info("lease lost before its outcome was settled", metadata: settlement.lease.metadata)
-        }
+        handBack(waiting + [pending])
     }
 }

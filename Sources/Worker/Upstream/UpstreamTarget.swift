@@ -51,6 +51,8 @@ extension UpstreamTarget {
 
 /// What an upstream worker has done since its start.
 package struct UpstreamWorkFigures: Sendable, Equatable {
+    /// Of the worker's loop: while it lives they grow.
+    package var turns = 0
     package var sent = 0
     package var answered = 0
     /// Turned away by the upstream's limits; sent again later.

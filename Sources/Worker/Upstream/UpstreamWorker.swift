@@ -24,6 +24,10 @@ package actor UpstreamWorker {
         /// Of a failed attempt, doubling.
         package var retryFirstMs: Int64 = 1000
         package var retryMostMs: Int64 = 60_000
+        /// How often expired leases are taken back and this worker is reported; nil: never, somebody else does it.
+        package var serviceMs: Int64?
+        /// Go on when the store does not answer for a while.
+        package var outlastsOutages = false
 
         package init() {}
     }
@@ -51,27 +55,30 @@ package actor UpstreamWorker {
     let upstream: Upstream
     let routing: any UpstreamRouting
     let spending: UpstreamSpending?
+    let budgets: (any BudgetStore)?
     let clock: WorkClock
     let log: Logger
     let inbox: SignalInbox<Signal>
     private let shared: SharedFigures
 
-    var desk = UpstreamDesk()
+    var desk: UpstreamDesk
     var figures = UpstreamWorkFigures()
-    /// Money and tokens that were set aside for requests that have ended.
-    var spent: [(grant: SpendBook.Grant, actual: Spending)] = []
+    var outbox = UpstreamOutbox()
     /// The last claim brought nothing that could be sent.
     var foundNothing = false
     private var stopLevel = 0
     private var drainUntil: Timestamp?
     private var renewAt = Timestamp(milliseconds: 0)
+    private var service: UpstreamService
+    private var isStoreOut = false
     private var alarm: (at: Int64, task: Task<Void, any Error>)?
 
     var isStopping: Bool { stopLevel > 0 }
 
     package init(
         _ settings: Settings = Settings(), inbox: Inbox, queue: any JobQueue, upstream: Upstream,
-        routing: any UpstreamRouting, spending: UpstreamSpending? = nil, clock: WorkClock = .system, log: Logger
+        routing: any UpstreamRouting, spending: UpstreamSpending? = nil,
+        budgets: (any BudgetStore)? = nil, clock: WorkClock = .system, log: Logger
     ) {
         self.settings = settings
         self.inbox = inbox.signals
@@ -80,8 +87,11 @@ package actor UpstreamWorker {
         self.upstream = upstream
         self.routing = routing
         self.spending = spending
+        self.budgets = budgets
+        desk = UpstreamDesk(sharesLimits: budgets != nil)
         self.clock = clock
         self.log = log
+        service = UpstreamService(name: settings.name, everyMs: settings.serviceMs, at: clock.now())
     }
 
     /// Works until the goal is reached or `stop` has taken effect.
@@ -103,7 +113,9 @@ package actor UpstreamWorker {
             for await _ in inbox.bell {
                 try await takeTurn(inbox.take())
                 shared.value.withLock { $0 = figures }
-                if let end = try await end(goal) { return end }
+                guard let end = try await end(goal) else { continue }
+                try await service.end(queue)
+                return end
             }
         } catch {
             for pending in desk.removeAll() { cancel(pending) }
@@ -112,36 +124,65 @@ package actor UpstreamWorker {
         return .stopped
     }
 
-    func spend(_ pending: UpstreamDesk.Pending, _ actual: Spending) {
-        if let grant = pending.grant { spent.append((grant, actual)) }
-    }
-
-    private func settleSpending() async throws {
-        guard let spending, !spent.isEmpty else { return }
-        let ended = spent
-        spent = []
-        try await spending.book.settle(ended, at: clock.now())
-    }
-
     private func takeTurn(_ signals: [Signal]) async throws {
-        var settlements: [Settlement] = []
         for signal in signals {
             switch signal {
-            case .reply(let lease, let reply): try await take(reply, of: lease, &settlements)
-            case .stop: try await noteStop()
+            case .reply(let lease, let reply): take(reply, of: lease)
+            case .stop: noteStop()
             case .tick: break
             }
         }
-        try await settle(settlements)
-        try await renewIfDue()
-        try await cancelIfDue()
-        if stopLevel == 0 { try await fetch() }
+        figures.turns += 1
+        cancelIfDue()
+        do throws(JobQueueError) {
+            try await deliver()
+            try await renewIfDue()
+            try await serve()
+            if !isStopping { try await fetch() }
+            isStoreOut = false
+        } catch {
+            // Answers go on arriving, and wait in the outbox.
+            guard settings.outlastsOutages, case .unavailable(let why) = error else { throw error }
+            if !isStoreOut { log.warning("the queue does not answer; trying again: \(why)") }
+            isStoreOut = true
+        }
         try await dispatch()
-        try await settleSpending()
+        if !outbox.isEmpty, !isStoreOut { inbox.post(.tick) }
+    }
+
+    private func serve() async throws(JobQueueError) {
+        var turn = service
+        defer { service = turn }
+        try await turn.runIfDue(queue, desk, figures, isDraining: isStopping, at: clock.now())
+    }
+
+    private func deliver() async throws(JobQueueError) {
+        let log = log
+        // An actor's state cannot be lent while it waits; nothing else runs here meanwhile.
+        var parcel = outbox
+        outbox = UpstreamOutbox()
+        do throws(JobQueueError) {
+            try await parcel.deliver(to: queue, book: spending?.book, budgets: budgets, at: clock.now()) { lease in
+                log.info("lease lost before its outcome was settled", metadata: lease.metadata)
+            }
+        } catch {
+            outbox = parcel
+            throw error
+        }
+    }
+
+    func spend(_ pending: UpstreamDesk.Pending, _ actual: Spending) {
+        if let grant = pending.grant { outbox.spent.append((grant, actual)) }
+    }
+
+    /// Gives requests back that were not sent, or not taken on.
+    func handBack(_ pendings: [UpstreamDesk.Pending]) {
+        for pending in pendings { spend(pending, Spending()) }
+        outbox.unsent += pendings.map(\.lease)
     }
 
     private func end(_ goal: NativeWorker.Goal) async throws -> NativeWorker.End? {
-        guard desk.isEmpty else { return nil }
+        guard desk.isEmpty, outbox.isEmpty else { return nil }
         if stopLevel > 0 { return .stopped }
         guard case .batch(let id) = goal, foundNothing else { return nil }
         if try await queue.status(id).state.isTerminal { return .reachedGoal }
@@ -156,7 +197,7 @@ package actor UpstreamWorker {
 
     // MARK: Sending
 
-    private func dispatch() async throws {
+    private func dispatch() async throws(JobQueueError) {
         let now = clock.now()
         var late: [UpstreamDesk.Pending] = []
         var wakeAt: Int64?
@@ -171,19 +212,33 @@ package actor UpstreamWorker {
                         wakeAt = min(wakeAt ?? until, until)
                     }
                     break sending
+                case .ask(let exchange):
+                    guard try await ask(exchange, lane, at: now) else {
+                        wakeAt = min(wakeAt ?? .max, now.milliseconds + settings.tickMs)
+                        break sending
+                    }
                 case .waitForAnswer, .nothing: break sending
                 }
             }
         }
         if let wakeAt { wake(at: wakeAt, from: now) }
-        try await handBack(late)
+        handBack(late)
     }
 
-    /// Gives requests back that were not sent.
-    func handBack(_ pendings: [UpstreamDesk.Pending]) async throws {
-        guard !pendings.isEmpty else { return }
-        for pending in pendings { spend(pending, Spending()) }
-        _ = try await queue.release(pendings.map(\.lease), reason: .handedBack, at: clock.now())
+    /// Takes a part of limits that senders share.
+    /// - Returns: false when the store does not answer.
+    private func ask(
+        _ exchange: BudgetShare.Exchange, _ lane: UpstreamDesk.LaneName, at now: Timestamp
+    ) async throws(JobQueueError) -> Bool {
+        guard let budgets, let limits = desk.limits(lane) else { return false }
+        do throws(JobQueueError) {
+            let answer = try await budgets.exchange(exchange, of: lane.text, limits, at: now)
+            desk.take(answer, for: exchange, lane, at: now.milliseconds)
+            return true
+        } catch {
+            guard settings.outlastsOutages, case .unavailable = error else { throw error }
+            return false
+        }
     }
 
     private func send(_ key: RequestKey, _ lane: UpstreamDesk.LaneName, at now: Timestamp) {
@@ -196,7 +251,7 @@ package actor UpstreamWorker {
         let lease = pending.lease
         figures.sent += 1
         desk.note(upstream.send(request) { [inbox] in inbox.post(.reply(lease, $0)) }, of: key)
-        Failpoint.pass("upstream.sent")
+        Failpoint.hit("upstream.sent")
     }
 
     private func wake(at time: Int64, from now: Timestamp) {
@@ -211,18 +266,18 @@ package actor UpstreamWorker {
 
     // MARK: Leases
 
-    private func renewIfDue() async throws {
+    private func renewIfDue() async throws(JobQueueError) {
         let time = clock.now()
         guard time >= renewAt else { return }
-        renewAt = time + settings.leaseMs / 3
         let pendings = desk.all
         let leases = pendings.map(\.lease)
-        guard !leases.isEmpty else { return }
+        if leases.isEmpty { return renewAt = time + settings.leaseMs / 3 }
         let results = try await queue.renew(leases, durationMs: settings.leaseMs, at: time)
         for (lease, result) in zip(leases, results) where result == .lost {
             log.info("lease lost (cancelled or taken over)", metadata: lease.metadata)
             if let pending = desk.remove(lease.key) { cancel(pending) }
         }
+        renewAt = time + settings.leaseMs / 3
         try await spending?.book.renew(pendings.compactMap(\.grant), durationMs: settings.leaseMs, at: time)
     }
 
@@ -237,18 +292,18 @@ package actor UpstreamWorker {
 
     // MARK: Stopping
 
-    private func noteStop() async throws {
+    private func noteStop() {
         stopLevel += 1
         guard stopLevel == 1 else { return }
         drainUntil = clock.now() + settings.drainMs
-        try await handBack(desk.laneNames.flatMap { desk.giveUpWaiting($0, until: nil) })
+        handBack(desk.laneNames.flatMap { desk.giveUpWaiting($0, until: nil) })
     }
 
-    private func cancelIfDue() async throws {
+    private func cancelIfDue() {
         guard let drainUntil, !desk.isEmpty, stopLevel > 1 || clock.now() >= drainUntil else { return }
         let all = desk.removeAll()
         for pending in all { cancel(pending) }
-        _ = try await queue.release(all.map(\.lease), reason: .handedBack, at: clock.now())
+        outbox.unsent += all.map(\.lease)
     }
 }
 

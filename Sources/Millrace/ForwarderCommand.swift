@@ -1,0 +1,125 @@
+import ArgumentParser
+import Foundation
+import JobQueue
+import Logging
+import Submitter
+import Worker
+
+/// `millrace forwarder --queue ADDRESS --config FILE`
+struct ForwarderCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "forwarder", abstract: "Forward a queue's requests to upstreams, as a routes file says.",
+        discussion: """
+            Leases requests whose route leads to an upstream, sends them at the pace of its limits, and settles what \
+            comes back. A route whose key or model does not work is parked with one message; its requests stay queued, \
+            and one of them tries again every five minutes. docs/upstreams.md describes retries and limits, \
+            docs/routes.md the file.
+
+            The first SIGINT or SIGTERM drains: what is under way may end for --drain seconds. The second hands \
+            everything back at once. Exit codes: 0 stopped; 2 the file is wrong; 3 the queue or a key cannot be used; \
+            64 wrong usage.
+            """)
+
+    @OptionGroup var queue: QueueOptions
+    @Option(help: ArgumentHelp("Routes file.", valueName: "file")) var config: String
+    @Option(help: ArgumentHelp("Name among the workers (default: forwarder-HOST-PID).", valueName: "name"))
+    var name: String?
+    @Option(help: ArgumentHelp("How long requests under way may go on after a signal.", valueName: "seconds"))
+    var drain = 30.0
+    @Option(help: ArgumentHelp("After this long without a sign of life its requests go to others.", valueName: "seconds"))
+    var lease = 60.0
+    @Option(help: ArgumentHelp("Transfers at once, to all upstreams together.", valueName: "n"))
+    var maxTransfers = 4096
+    @OptionGroup var log: LogOptions
+
+    func validate() throws {
+        guard (0...86_400).contains(drain) else { throw ValidationError("--drain \(drain) is not from 0 to 86400") }
+        guard (1...86_400).contains(lease) else { throw ValidationError("--lease \(lease) is not from 1 to 86400") }
+        guard (1...100_000).contains(maxTransfers) else {
+            throw ValidationError("--max-transfers \(maxTransfers) is not from 1 to 100000")
+        }
+    }
+
+    func run() async throws {
+        do {
+            try await forward()
+        } catch let error as ConfigurationError {
+            ConsoleOutput.note("millrace: \(error)")
+            throw ExitCode(ExitStatus.input)
+        } catch let error where error is SecretError || error is UpstreamFailure {
+            ConsoleOutput.note("millrace: \(error)")
+            throw ExitCode(ExitStatus.unusable)
+        } catch {
+            throw ExitStatus.end(error)
+        }
+    }
+
+    private func forward() async throws {
+        try ProcessSecrecy.begin()
+        let configuration = try RouteConfiguration.read(config)
+        let store = try await queue.address().open()
+        let records = store as? any RecordStore
+        let routes = try ConfiguredRoutes(configuration, records: records)
+        let settings = settings()
+        let spending = records.map { records in
+            UpstreamSpending(
+                book: SpendBook(records, sender: settings.name, caps: { configuration.caps(tenant: $0) }),
+                prices: configuration.prices)
+        }
+        var transfers = Upstream.Settings()
+        transfers.maxTransfers = maxTransfers
+        let upstream = try Upstream(transfers)
+        defer { upstream.stop() }
+        let log = log.logger("forwarder")
+        let inbox = UpstreamWorker.Inbox()
+        let worker = UpstreamWorker(
+            settings, inbox: inbox, queue: store, upstream: upstream, routing: routes, spending: spending,
+            budgets: records.map { RecordBudgetStore($0) }, log: log)
+        let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment, processID: getpid())
+        let signals = StopSignals { _, _ in
+            notifier.stopping("waiting for what is under way")
+            inbox.stop()
+        }
+        defer { withExtendedLifetime(signals) {} }
+        log.notice("starting", metadata: ["worker": "\(settings.name)", "config": "\(config)"])
+        notifier.ready("forwarding")
+        let watch = watch(inbox, notifier)
+        defer { watch.cancel() }
+        _ = try await worker.run(.untilStopped)
+        log.notice("stopped", metadata: Self.metadata(inbox.figures))
+        try await store.close()
+    }
+
+    private func settings() -> UpstreamWorker.Settings {
+        var settings = UpstreamWorker.Settings()
+        settings.name = name ?? "forwarder-\(ProcessInfo.processInfo.hostName)-\(getpid())"
+        settings.drainMs = Int64(drain * 1000)
+        settings.leaseMs = Int64(lease * 1000)
+        settings.serviceMs = min(5000, settings.leaseMs / 3)
+        settings.outlastsOutages = true
+        return settings
+    }
+
+    /// Feeds the service manager's watchdog while the worker's loop turns, and says how it does.
+    private func watch(_ inbox: UpstreamWorker.Inbox, _ notifier: ServiceNotifier) -> Task<Void, any Error> {
+        Task {
+            guard notifier.isWanted else { return }
+            var turns = -1
+            while true {
+                try await RunClock.system.pause(min(5000, (notifier.watchdogMs ?? 10_000) / 3))
+                let figures = inbox.figures
+                if figures.turns != turns { notifier.feedWatchdog() }
+                turns = figures.turns
+                notifier.status("\(figures.answered) answered, \(figures.limited) turned away, \(figures.broken) failed")
+            }
+        }
+    }
+
+    private static func metadata(_ figures: UpstreamWorkFigures) -> Logger.Metadata {
+        [
+            "sent": "\(figures.sent)", "answered": "\(figures.answered)", "refused": "\(figures.refused)",
+            "turned_away": "\(figures.limited)", "failed_attempts": "\(figures.broken)",
+            "cut_off": "\(figures.cutOff)", "taken_over": "\(figures.inherited)",
+        ]
+    }
+}

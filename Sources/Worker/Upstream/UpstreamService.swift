@@ -1,0 +1,44 @@
+import Foundation
+import JobQueue
+
+/// What a worker does for the queue beside its work: it takes back what others left, and says that it lives.
+struct UpstreamService {
+    private let name: String
+    private let everyMs: Int64?
+    private let startedAt: Timestamp
+    private var dueAt: Timestamp
+    private var reported = UpstreamWorkFigures()
+    private var reportedAt: Timestamp
+
+    init(name: String, everyMs: Int64?, at now: Timestamp) {
+        self.name = name
+        self.everyMs = everyMs
+        startedAt = now
+        dueAt = now
+        reportedAt = now
+    }
+
+    mutating func runIfDue(
+        _ queue: any JobQueue, _ desk: UpstreamDesk, _ figures: UpstreamWorkFigures, isDraining: Bool, at now: Timestamp
+    ) async throws(JobQueueError) {
+        guard let everyMs, now >= dueAt else { return }
+        _ = try await queue.recover(at: now)
+        let seconds = max(0.001, Double(now - reportedAt) / 1000)
+        let prompt = Double(figures.usage.promptTokens - reported.usage.promptTokens)
+        let generated = Double(figures.usage.completionTokens - reported.usage.completionTokens)
+        let report = WorkerReport(
+            name: name, host: ProcessInfo.processInfo.hostName, processID: Int(getpid()), models: desk.models,
+            backend: desk.targets.map(\.description).sorted().joined(separator: ","),
+            phase: isDraining ? .draining : .running, startedAt: startedAt, reportedAt: now, lifetimeMs: everyMs * 6,
+            leasedRequests: desk.count, runningSequences: desk.underWay, promptTokensPerSecond: prompt / seconds,
+            generatedTokensPerSecond: generated / seconds)
+        try await queue.heartbeat(report, at: now)
+        reported = figures
+        reportedAt = now
+        dueAt = now + everyMs
+    }
+
+    func end(_ queue: any JobQueue) async throws(JobQueueError) {
+        if everyMs != nil { try await queue.forget(worker: name) }
+    }
+}

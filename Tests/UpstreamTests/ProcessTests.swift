@@ -1,0 +1,249 @@
+import Foundation
+import JSON
+import JobQueue
+import Testing
+
+@testable import Worker
+
+/// The built program against a fake Groq: run, killed, begun again.
+@Suite struct ProcessTests {
+    static let binary: URL = {
+        let bundle = Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
+        let folder = (bundle ?? URL(filePath: CommandLine.arguments[0])).deletingLastPathComponent()
+        return folder.appending(path: "millrace")
+    }()
+
+    /// A fake Groq and a folder for what the program reads and writes.
+    final class Scene {
+        let fake: FakeGroq
+        let folder: URL
+
+        init(_ settings: JSON) async throws {
+            fake = try await FakeGroq(settings)
+            folder = FileManager.default.temporaryDirectory.appending(path: "upstream-process-\(UUID().uuidString)")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        }
+
+        deinit { try? FileManager.default.removeItem(at: folder) }
+
+        func write(_ name: String, _ text: String) throws {
+            try Data(text.utf8).write(to: folder.appending(path: name))
+        }
+
+        func start(_ arguments: [String], failpoint: String? = nil) throws -> Process {
+            let process = Process()
+            process.executableURL = ProcessTests.binary
+            process.arguments = arguments
+            process.currentDirectoryURL = folder
+            var environment = ["PATH": "/usr/bin:/bin", "GROQ_API_KEY": FakeGroq.keyText, "SSL_CERT_FILE": fake.certificate]
+            environment["MILLRACE_FAILPOINT"] = failpoint
+            process.environment = environment
+            process.standardInput = FileHandle.nullDevice
+            for (name, isError) in [("said.out", false), ("said.err", true)] {
+                let file = folder.appending(path: name)
+                if !FileManager.default.fileExists(atPath: file.path) { try Data().write(to: file) }
+                let handle = try FileHandle(forWritingTo: file)
+                try handle.seekToEnd()
+                if isError { process.standardError = handle } else { process.standardOutput = handle }
+            }
+            try process.run()
+            return process
+        }
+
+        func run(_ arguments: [String], failpoint: String? = nil) throws -> Process {
+            let process = try start(arguments, failpoint: failpoint)
+            process.waitUntilExit()
+            return process
+        }
+
+        func text(_ name: String) -> String {
+            (try? String(contentsOf: folder.appending(path: name), encoding: .utf8)) ?? ""
+        }
+
+        func lines(_ name: String) throws -> [JSON] {
+            try text(name).split(separator: "\n").map { try JSON(parsing: String($0)) }
+        }
+
+        /// Computings beyond the first, of all requests together.
+        func computedAgain() throws -> Int {
+            let computed = try fake.witness().filter { $0["computed"]?.bool == true }
+            return computed.count - Set(computed.compactMap { $0["user"]?.string }).count
+        }
+
+        /// Files that hold the key; there must be none.
+        func leaks() throws -> [String] {
+            let all = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)
+            return (all?.allObjects ?? []).compactMap { $0 as? URL }.filter { url in
+                (try? Data(contentsOf: url))?.range(of: Data(FakeGroq.keyText.utf8)) != nil
+            }.map(\.lastPathComponent)
+        }
+    }
+
+    static func input(_ count: Int) -> String {
+        (0..<count).map {
+            #"{"custom_id":"r\#($0);","messages":[{"role":"user","content":"r\#($0);"}],"user":"r\#($0);"}"# + "\n"
+        }.joined()
+    }
+
+    static func run(_ scene: Scene) -> [String] {
+        [
+            "run", "in.jsonl", "-o", "out.jsonl", "--backend", "groq", "--base-url", scene.fake.baseURL(.https2),
+            "--model", FakeGroq.model,
+        ]
+    }
+
+    @Test func runsABatch() async throws {
+        let scene = try await Scene(["rules": [["do": "status", "status": 400, "contains": "r7;"], ["do": "echo_key"
+            , "contains": "r8;"]]])
+        try scene.write("in.jsonl", Self.input(30))
+        let ended = try scene.run(Self.run(scene))
+        #expect(ended.terminationStatus == 1, "\(scene.text("said.err"))")
+        #expect(try scene.lines("out.jsonl").count == 28)
+        let errors = try scene.lines("out.errors.jsonl")
+        #expect(Set(errors.compactMap { $0["custom_id"]?.string }) == ["r7;", "r8;"])
+        #expect(scene.text("out.errors.jsonl").contains(ProviderKey.placeholder))
+        #expect(scene.text("said.err").contains("28 completed"))
+        #expect(try scene.leaks() == [])
+    }
+
+    /// Killed at each place where something could be lost or done twice, and begun again.
+    @Test(arguments: [
+        "upstream.leased", "upstream.sent:1", "upstream.sent:25", "upstream.replied:1", "upstream.replied:20",
+        "upstream.settling:1", "upstream.settling:3", "upstream.settled:1", "upstream.settled:3", "upstream.released:2",
+    ])
+    func survivesDyingAt(_ failpoint: String) async throws {
+        let scene = try await Scene(["latency_ms": 3, "rules": [["do": "status", "status": 503, "every": 10, "times": 4]]])
+        try scene.write("in.jsonl", Self.input(60))
+        let killed = try scene.run(Self.run(scene), failpoint: failpoint)
+        #expect(killed.terminationReason == .uncaughtSignal, "\(failpoint) was never passed")
+        let ended = try scene.run(Self.run(scene))
+        #expect(ended.terminationStatus == 0, "\(scene.text("said.err"))")
+        let ids = try scene.lines("out.jsonl").compactMap { $0["custom_id"]?.string }
+        #expect(ids.count == 60)
+        #expect(Set(ids).count == 60)
+        // Bounded by what was under way when it died, and said.
+        let again = try scene.computedAgain()
+        #expect(again <= 32)
+        if again > 0 { #expect(scene.text("said.err").contains("twice")) }
+        #expect(try scene.leaks() == [])
+    }
+
+    @Test func aParkedRouteEndsTheRunWithOneMessage() async throws {
+        let scene = try await Scene(["revoked": [.string(FakeGroq.keyText)]])
+        try scene.write("in.jsonl", Self.input(500))
+        let parked = try scene.run(Self.run(scene))
+        #expect(parked.terminationStatus == 3)
+        let said = scene.text("said.err")
+        #expect(said.contains("invalid_api_key"))
+        #expect(said.components(separatedBy: "Invalid API Key").count == 2, "\(said)")
+        #expect(try scene.fake.witness().count <= 32)
+        try await scene.fake.control(["revoked": []])
+        #expect(try scene.run(Self.run(scene)).terminationStatus == 0)
+        #expect(try scene.lines("out.jsonl").count == 500)
+    }
+
+    @Test(arguments: [
+        (["--backend", "nowhere"], 64), (["--api-key", "env:X"], 64), (["--backend", "groq", "--api-key", "sk-secret"], 3),
+        (["--backend", "groq", "--api-key", "file:/nowhere"], 3), (["--backend", "groq", "--base-url", "ftp://x"], 64),
+        (["--backend", "http://user:word@host/v1"], 64),
+    ] as [([String], Int32)])
+    func saysWhatIsWrong(_ arguments: [String], _ status: Int32) async throws {
+        let scene = try await Scene(.object(JSONObject()))
+        try scene.write("in.jsonl", Self.input(1))
+        let ended = try scene.run(["run", "in.jsonl", "-o", "out.jsonl"] + arguments)
+        #expect(ended.terminationStatus == status, "\(scene.text("said.err"))")
+        #expect(!scene.text("said.err").contains("sk-secret"))
+    }
+
+    // MARK: The daemon
+
+    static func routes(_ scene: Scene, key: String = "env:GROQ_API_KEY") -> String {
+        """
+        [backend.groq]
+        kind = "groq"
+        url = "\(scene.fake.baseURL(.https1))"
+        key = "\(key)"
+
+        [backend.local]
+        kind = "local"
+
+        [[route]]
+        models = ["alias-*"]
+        to = [{ backend = "groq", model = "\(FakeGroq.model)" }]
+
+        [[route]]
+        models = ["ours"]
+        to = "local"
+
+        [[price]]
+        backend = "groq"
+        models = ["*"]
+        input = 1.0
+        output = 2.0
+        """
+    }
+
+    private func submit(_ requests: [Request], _ queue: SQLiteQueue) async throws -> BatchID {
+        let now = WorkClock.system.now()
+        let batch = try await queue.open(BatchSpecification(maxAttempts: 20), at: now)
+        try await queue.append(requests.map { .accepted($0) }, to: batch, from: 0, at: now)
+        try await queue.seal(batch, total: requests.count, at: now)
+        return batch
+    }
+
+    @Test func theForwarderServesAQueueAndDiesWithoutLoss() async throws {
+        let scene = try await Scene(["latency_ms": 5])
+        try scene.write("routes.toml", Self.routes(scene))
+        let path = scene.folder.appending(path: "queue.sqlite").path
+        let queue = try SQLiteQueue(path: path)
+        let batch = try await submit(
+            (0..<200).map { ForwardingBed.chat("r\($0);", model: "alias-\($0 % 3)") }, queue)
+        let other = try await submit([ForwardingBed.chat("local", model: "ours")], queue)
+        let arguments = ["forwarder", "--queue", path, "--config", "routes.toml", "--lease", "1"]
+        let killed = try scene.run(arguments, failpoint: "upstream.replied:50")
+        #expect(killed.terminationReason == .uncaughtSignal)
+        let process = try scene.start(arguments)
+        while process.isRunning, try await queue.status(batch).state != .completed {
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        #expect(try await queue.workers(at: WorkClock.system.now()).contains { $0.backend == "groq" })
+        process.terminate()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0, "\(scene.text("said.err"))")
+        #expect(try await queue.workers(at: WorkClock.system.now()).allSatisfy { $0.processID != process.processIdentifier })
+        let status = try await queue.status(batch)
+        #expect(status.counts.completed == 200)
+        // What local workers compute is left to them.
+        #expect(try await queue.status(other).counts.queued == 1)
+        let results = try await queue.results(batch, after: nil, limit: 500, order: .input)
+        for result in results {
+            guard case .response(200, let bytes) = result.outcome.result else { continue }
+            let body = try JSON(parsing: bytes)
+            let usage = result.outcome.usage
+            let cost = Double(usage.promptTokens) + 2 * Double(usage.completionTokens)
+            #expect(body["usage"]?["cost_usd"]?.double == cost / 1e6)
+            #expect(body["model"]?.string == FakeGroq.model)
+            #expect(result.outcome.backend == "groq")
+        }
+        let again = try scene.computedAgain()
+        #expect(again <= 64)
+        if again > 0 { #expect(scene.text("said.err").contains("taken_over")) }
+        try await queue.close()
+        #expect(try scene.leaks() == [])
+    }
+
+    @Test func theForwarderSaysWhatIsWrong() async throws {
+        let scene = try await Scene(.object(JSONObject()))
+        let path = scene.folder.appending(path: "queue.sqlite").path
+        func forwarder() throws -> Int32 {
+            try scene.run(["forwarder", "--queue", path, "--config", "routes.toml"]).terminationStatus
+        }
+        #expect(try forwarder() == 2)
+        try scene.write("routes.toml", Self.routes(scene, key: "env:NO_SUCH_KEY"))
+        #expect(try forwarder() == 3)
+        #expect(scene.text("said.err").contains("NO_SUCH_KEY"))
+        try scene.write("routes.toml", "[backend.local]\nkind = \"local\"\n[[route]]\nmodels = [\"*\"]\nto = \"local\"\n")
+        #expect(try forwarder() == 3)
+        #expect(scene.text("said.err").contains("no upstream"))
+    }
+}
