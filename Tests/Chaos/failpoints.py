@@ -12,8 +12,7 @@ from checker import Checker, Witness
 from cluster import Cluster
 from store import RedisStore
 
-# As after kill -9.
-STRUCK = -signal.SIGKILL
+STRUCK = 86
 STEPS = ("before", "sent", "replied")
 # Who makes the call, and which of its calls are struck: the first, and one in the middle of things.
 CALLS = {
