@@ -13,9 +13,10 @@ final class StopSignals: Sendable {
     // Only kept alive here; dispatch sources may be held by any thread.
     nonisolated(unsafe) private let sources: [any DispatchSourceSignal]
 
-    /// - Parameter onSignal: called on a queue of its own, with 1 for the first signal and 2 for the second, and the
-    ///   exit status that the signal stands for.
-    /// - Parameter onHangup: called for each SIGHUP; nil: it ends the process, as it does by itself.
+    /// - Parameters:
+    ///   - onHangup: called for each SIGHUP; nil: it ends the process, as it does by itself.
+    ///   - onSignal: called on a queue of its own, with 1 for the first signal and 2 for the second, and the exit
+    ///     status that the signal stands for.
     init(
         onHangup: (@Sendable () -> Void)? = nil,
         onSignal: @escaping @Sendable (_ count: Int, _ status: Int32) -> Void
