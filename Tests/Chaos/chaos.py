@@ -4,6 +4,7 @@
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -56,10 +57,16 @@ class Stage:
     def a_link(self):
         return self.random.choice(self.network.links)
 
-    def restart_redis(self, after_s):
+    def restart_redis(self, after_s, is_torn):
         if self.redis_returns is None:
             self.server.kill()
+            if is_torn:
+                self.server.tear()
             self.redis_returns = time.monotonic() + after_s
+
+    def tell_redis(self, *command):
+        if self.redis_returns is None:
+            self.store.tell(*command)
 
     def cancel_one(self):
         cancelled = [client.arguments[0] for client in self.cluster.clients if client.kind == "cancel"]
@@ -111,7 +118,11 @@ class Stage:
                 progress = self.cluster.done + len(self.cluster.sealed) + len(self.cluster.opened)
                 if progress != last:
                     moved, last = now, progress
-                if self.cluster.done >= point or now - moved > self.lease_s:
+                if self.cluster.done >= point:
+                    break
+                if now - moved > self.lease_s:
+                    if self.is_over():
+                        return
                     break
                 looked = self.look(looked)
                 time.sleep(0.01)
@@ -137,11 +148,15 @@ class Stage:
             pass
         return time.monotonic()
 
-    def states(self):
+    def is_over(self):
+        """Whether everyone was told that they have submitted, and everything has ended."""
+        if self.redis_returns is not None or any(client.is_wanted for client in self.cluster.clients):
+            return False
         try:
-            return self.store.states()
+            states = self.store.states()
         except StoreAway:
-            return {}
+            return False
+        return bool(states) and all(state in ("completed", "cancelled", "expired") for state in states.values())
 
     def finish(self):
         """Without faults, until everything has ended."""
@@ -151,11 +166,8 @@ class Stage:
         while True:
             self.tend()
             looked = self.look(looked)
-            clients = [client for client in self.cluster.clients if client.is_wanted]
-            if self.redis_returns is None and not clients:
-                states = self.states()
-                if states and all(state in ("completed", "cancelled", "expired") for state in states.values()):
-                    break
+            if self.is_over():
+                break
             if time.monotonic() - began > limit:
                 self.cluster.trouble.append(f"not finished after {limit} s")
                 break
@@ -169,6 +181,10 @@ class Stage:
         problems = checker.run(self.snapshots)
         problems += [problem for snapshot in self.snapshots for problem in snapshot.problems]
         problems += self.cluster.trouble
+        if self.server:
+            checker.figures["files mended"] = self.server.mended
+            if self.server.mended < self.server.torn:
+                problems.append(f"{self.server.torn} files were torn and {self.server.mended} mended")
         for figure in self.scenario.expected:
             if not checker.figures[figure]:
                 problems.append(f"the scenario shows nothing: no {figure}")
@@ -191,7 +207,8 @@ def run(scenario, options, seed):
         problems, figures = stage.check()
     finally:
         stage.close()
-    return report(scenario.name, seed, began, problems, {**stage.faults, **dict(sorted(figures.items()))}, folder, options)
+    figures = {**stage.faults, **dict(sorted(figures.items()))}
+    return report(scenario.name, seed, began, problems, figures, folder, options)
 
 
 def report(name, seed, began, problems, figures, folder, options):
@@ -246,6 +263,8 @@ def main():
     if options.store == "sqlite":
         chosen = [scenario for scenario in chosen if not scenario.needs_redis]
     with_failpoints = options.store == "redis" and "failpoints" in (options.scenario or names)
+    # So that it takes its processes along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     held = True
     for seed in range(options.seed, options.seed + options.seeds):
         for scenario in chosen:

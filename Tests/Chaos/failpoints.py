@@ -1,6 +1,6 @@
 """Ends a process at an exact step of a call to Redis, each step in turn, and sees what the others make of it.
 
-Steps are named as in Sources/JobQueue/Redis/Failpoint.swift: before a call is sent, between sending and answer, and with
+Steps are named as in Sources/JobQueue/Failpoint.swift: before a call is sent, between sending and answer, and with
 the answer in hand.
 """
 
@@ -12,7 +12,7 @@ from checker import Checker, Witness
 from cluster import Cluster
 from store import RedisStore
 
-EXIT_CODE = 86
+STRUCK = 86
 STEPS = ("before", "sent", "replied")
 # Who makes the call, and which of its calls are struck: the first, and one in the middle of things.
 CALLS = {
@@ -20,7 +20,7 @@ CALLS = {
     "lease": ("worker", (1, 2, 3)), "settle": ("worker", (1, 2)), "renew": ("worker", (1, 2)),
     "release": ("worker", (1,)), "reclaim": ("worker", (1, 3)), "goOn": ("worker", (1,)), "forget": ("worker", (1,)),
     "heartbeat": ("worker", (1, 2)), "forgetWorker": ("worker", (1,)), "cancel": ("cancel", (1,)),
-    "goOn ": ("cancel", (1,)),
+    "goOn ": ("cancel", (1, 2)),
 }
 ALL = [
     (call.strip(), kind, f"{call.strip()}.{step}:{count}")
@@ -51,10 +51,13 @@ class Failpoints:
     def strike(self, cluster, queue, call, kind, point):
         url = f"unix://{self.server.socket}?queue={queue}"
         environment = {"MILLRACE_FAILPOINT": point}
+        # A cancel ends so many in three steps.
+        count, chunk = (1200, 400) if kind == "cancel" else (60, 10)
         submitted = self.wait_for(
-            cluster, cluster.submit(url, "k0", 60, 10, 1000, environment=environment if kind == "submit" else None))
+            cluster,
+            cluster.submit(url, "k0", count, chunk, 1000, environment=environment if kind == "submit" else None))
         if kind == "submit":
-            if submitted.status != EXIT_CODE:
+            if submitted.status != STRUCK:
                 return [f"the failpoint was not struck: the submitter ended with {submitted.status}"]
             submitted.start()
             self.wait_for(cluster, submitted)
@@ -72,7 +75,7 @@ class Failpoints:
         if kind != "submit":
             victim.is_wanted = False
             self.wait_until(lambda: victim.status is not None)
-            if victim.status != EXIT_CODE:
+            if victim.status != STRUCK:
                 return [f"the failpoint was not struck: the {kind} ended with {victim.status}"]
             if kind == "cancel":
                 victim.start()

@@ -51,7 +51,20 @@ def kill_submitter(stage):
 
 
 def kill_redis(stage):
-    stage.restart_redis(stage.random.uniform(0.0, 0.4))
+    stage.restart_redis(stage.random.uniform(0.0, 0.4), is_torn=stage.random.random() < 0.5)
+
+
+def rewrite_aof(stage):
+    """A kill that comes soon after meets the server in the middle of it."""
+    stage.tell_redis("BGREWRITEAOF")
+
+
+def flush_scripts(stage):
+    stage.tell_redis("SCRIPT", "FLUSH")
+
+
+def kill_clients(stage):
+    stage.tell_redis("CLIENT", "KILL", "TYPE", "normal")
 
 
 def cut_link(stage):
@@ -92,7 +105,9 @@ ALL = [
         expected=("attempts above 1", "settles lost"), step_us=40_000),
     Scenario("worker-drain", "SIGTERM of workers: what runs ends or is handed back", {drain_worker: 1}, 8),
     Scenario("submitter-kill", "kill -9 of submitters, which are run again", {kill_submitter: 1}, 12),
-    Scenario("redis-kill", "kill -9 of Redis", {kill_redis: 1}, 6, needs_redis=True),
+    Scenario(
+        "redis-kill", "kill -9 of Redis, also while it rewrites its file; scripts flushed, clients killed",
+        {kill_redis: 6, rewrite_aof: 3, flush_scripts: 2, kill_clients: 2}, 12, needs_redis=True),
     Scenario(
         "network", "links cut, cut in the middle of replies, dark, slow and late", NETWORK, 24,
         expected=("settles repeated",), needs_redis=True),
@@ -107,7 +122,7 @@ ALL = [
         expected=("dead letters",)),
     Scenario(
         "storm", "everything at once",
-        {**WORKERS, **NETWORK, kill_submitter: 2, kill_redis: 1, cancel_batch: 1}, 30,
+        {**WORKERS, **NETWORK, kill_submitter: 2, kill_redis: 1, rewrite_aof: 1, flush_scripts: 1, cancel_batch: 1}, 30,
         allowed=frozenset({"cancelled"}), expected=("attempts above 1",), needs_redis=True),
 ]
 BY_NAME = {scenario.name: scenario for scenario in ALL}

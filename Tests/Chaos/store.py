@@ -102,6 +102,13 @@ class RedisStore:
         except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError) as error:
             raise StoreAway(str(error)) from error
 
+    def tell(self, *command):
+        """For faults: what comes of it does not matter."""
+        try:
+            self.client.execute_command(*command)
+        except redis.RedisError:
+            pass
+
     def _ids(self):
         (ids,) = self._read([("ZRANGE", self.prefix + "batches", 0, -1)])
         return [id.decode() for id in ids]
@@ -143,9 +150,10 @@ class RedisStore:
 
     def leftovers(self):
         """What only requests that have not ended may have."""
-        found = []
+        found = ["part of a transaction that was cut off was carried out"] if self.client.exists("torn") else []
         kept = ("b:*:requests", "b:*:live", "b:*:ids", "b:*:fresh:*", "b:*:back:*", "b:*:lines", "ready:*", "leases",
-                "delayed", "busy", "open", "waiting", "deadlines", "endings", "active:*", "lanes:*", "lane:*", "priorities")
+                "delayed", "busy", "open", "waiting", "deadlines", "endings", "active:*", "lanes:*", "lane:*",
+                "priorities")
         dead = {key for key in self.client.scan_iter(self.prefix + "b:*:dead")}
         for pattern in kept:
             for key in self.client.scan_iter(self.prefix + pattern):
