@@ -14,6 +14,12 @@ struct ModelOptions: ParsableArguments {
             "Numbers that matrix products and the KV cache round to: float32, bfloat16, or auto.", valueName: "type"))
     var dtype = "auto"
 
+    @Option(
+        help: ArgumentHelp(
+            "Quantised weights on a GPU: widened to bfloat16 (fast in large batches), or stored as they are (small).",
+            valueName: "form"))
+    var weights = WeightForm.widened
+
     @Option(help: ArgumentHelp("Threads for the kernels (default: one for each CPU).", valueName: "n"))
     var threads: Int?
 
@@ -39,6 +45,7 @@ struct ModelOptions: ParsableArguments {
     var settings: LocalModel.Settings {
         var settings = LocalModel.Settings()
         settings.device = device
+        settings.keepsQuantised = weights == .stored
         settings.computeType = ComputeType(rawValue: dtype)
         settings.threads = threads
         settings.cacheBytes = kvCache?.bytes
@@ -57,6 +64,8 @@ struct ModelOptions: ParsableArguments {
         try ModelName.resolve(model, environment: ProcessInfo.processInfo.environment)
     }
 }
+
+enum WeightForm: String, ExpressibleByArgument, CaseIterable { case widened, stored }
 
 extension DeviceChoice: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }

@@ -52,12 +52,16 @@ package enum DeviceChoice: Sendable, Equatable {
     /// Takes hold of the device; called on the engine's thread.
     package func open(_ settings: LocalModel.Settings) throws -> any Device {
         switch self {
-        case .cpu: return try CPUDevice(computeType: settings.computeType, threads: settings.threads)
+        case .cpu:
+            guard !settings.keepsQuantised else {
+                throw DeviceError.unsupported("--weights stored on the CPU, which chooses by itself")
+            }
+            return try CPUDevice(computeType: settings.computeType, threads: settings.threads)
         case .cuda(let ordinal):
             guard settings.computeType != .float32 else {
                 throw DeviceError.unsupported("float32 on \(name): GPUs compute in bfloat16; leave --dtype out")
             }
-            return CUDADevice(try CUDADriver(ordinal: ordinal))
+            return CUDADevice(try CUDADriver(ordinal: ordinal), keepsQuantised: settings.keepsQuantised)
         }
     }
 }

@@ -8,6 +8,8 @@ package struct LocalModel: Sendable {
         package var device = DeviceChoice.cpu
         /// nil: bfloat16 where the device multiplies it, float32 elsewhere.
         package var computeType: ComputeType?
+        /// A GPU leaves quantised weights as they are in memory.
+        package var keepsQuantised = false
         /// nil: one for each CPU.
         package var threads: Int?
         /// Of the KV cache; nil: 1 GiB of the host's memory, or most of what a GPU has left.

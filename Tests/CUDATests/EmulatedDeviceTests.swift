@@ -12,8 +12,9 @@ import Testing
         AttentionHeads(4, over: 2, width: 16), AttentionHeads(4, over: 2, width: 20),
     ]
 
-    @Test func computesWhatTheCPUComputes() throws {
-        let device = CUDADevice(EmulatedRuntime(), graphs: false)
+    @Test(arguments: [false, true])
+    func computesWhatTheCPUComputes(keepsQuantised: Bool) throws {
+        let device = CUDADevice(EmulatedRuntime(), graphs: false, keepsQuantised: keepsQuantised)
         for result in try KernelChecks.run(device, seed: 3, large: false, heads: Self.heads) {
             #expect(result.passed, "\(result.name): \(result.error) is above \(result.tolerance)")
         }

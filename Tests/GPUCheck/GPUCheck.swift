@@ -6,11 +6,13 @@ import Models
 /// What a machine with a GPU and no Swift can check; scripts/gpu-check carries this there.
 @main struct GPUCheck {
     private static let usage = """
-        usage: GPUCheck kernels [SEED] [--own]     every kernel against the CPU's, at random shapes
-               GPUCheck peaks                      copy bandwidth and matrix rate
-               GPUCheck invariance MODEL [--own]   the same bits whatever shares the step
-               GPUCheck logits MODEL [--own]       logits beside the CPU's
-               GPUCheck steps MODEL [--own]        times of prefill and decode steps
+        usage: GPUCheck kernels [SEED]     every kernel against the CPU's, at random shapes
+               GPUCheck peaks              copy bandwidth and matrix rate
+               GPUCheck invariance MODEL   the same bits whatever shares the step
+               GPUCheck logits MODEL       logits beside the CPU's
+               GPUCheck steps MODEL        times of prefill and decode steps
+          --own      by our own matrix products, not NVIDIA's
+          --stored   quantised weights stay as they are
         """
 
     static func main() {
@@ -23,10 +25,13 @@ import Models
     private static func run() throws {
         var arguments = Array(CommandLine.arguments.dropFirst())
         let own = arguments.contains("--own")
-        arguments.removeAll { $0 == "--own" }
+        let stored = arguments.contains("--stored")
+        arguments.removeAll { $0.hasPrefix("--") }
         let runtime = try CUDADriver(ordinal: 0, products: own ? .own : .automatic)
         // Graphs take it that a device runs one model.
-        let check = GPUCheck(runtime: runtime, device: CUDADevice(runtime, graphs: arguments.first != "kernels"))
+        let check = GPUCheck(
+            runtime: runtime,
+            device: CUDADevice(runtime, graphs: arguments.first != "kernels", keepsQuantised: stored))
         print(check.device.description)
         switch (arguments.first, arguments.dropFirst().first) {
         case ("kernels", let seed): try check.kernels(seed: seed.flatMap { UInt64($0) })

@@ -179,9 +179,16 @@ extension CUDADevice {
         precondition(x !== y)
         y.isRounded = true
         attempt { () throws(DeviceError) in
-            guard runtime.products != nil else {
+            switch matrix.storage {
+            case .stored(let stored):
+                return try multiplyGatedStored(
+                    input(x), rows: step.rows, matrix, stored, bias: bias, function: function,
+                    into: y.roundedAddress())
+            case .widened(let weights) where runtime.products == nil:
                 return try multiplyGatedByOwnKernel(
-                    input(x), rows: step.rows, matrix, bias: bias, function: function, into: y.roundedAddress())
+                    input(x), rows: step.rows, matrix, weights: weights.address, bias: bias, function: function,
+                    into: y.roundedAddress())
+            case .widened: break
             }
             let both = try scratch(.gateUp, bytes: y.maxRows * matrix.outputs * 4)
             try multiply(
@@ -208,17 +215,22 @@ extension CUDADevice {
         _ x: CUDAAddress, rows: Int, padded: Int, _ matrix: CUDAMatrix, bias: CUDAVector?, accumulate: Bool,
         into y: CUDAAddress
     ) throws(DeviceError) {
-        if let products = runtime.products,
-            try products.multiply(
-                x, rows: padded, by: matrix.weights, inputs: matrix.inputs, outputs: matrix.outputs,
-                accumulate: accumulate, into: y)
-        {
+        switch matrix.storage {
+        case .stored(let stored):
+            try multiplyStored(x, rows: rows, matrix, stored, bias: bias, accumulate: accumulate, into: y)
+        case .widened(let weights):
+            guard let products = runtime.products,
+                try products.multiply(
+                    x, rows: padded, by: weights.address, inputs: matrix.inputs, outputs: matrix.outputs,
+                    accumulate: accumulate, into: y)
+            else {
+                return try multiplyByOwnKernel(
+                    x, rows: rows, matrix, weights: weights.address, bias: bias, accumulate: accumulate, into: y)
+            }
             guard let bias else { return }
             try launch(
-                "mr_add_bias", CUDALaunch.rows(rows, width: matrix.outputs), .address(y),
-                .address(bias.address), .int(matrix.outputs))
-        } else {
-            try multiplyByOwnKernel(x, rows: rows, matrix, bias: bias, accumulate: accumulate, into: y)
+                "mr_add_bias", CUDALaunch.rows(rows, width: matrix.outputs), .address(y), .address(bias.address),
+                .int(matrix.outputs))
         }
     }
 

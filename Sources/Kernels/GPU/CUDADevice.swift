@@ -31,12 +31,19 @@ package final class CUDADevice: Device {
 
     /// Buffers that operations share within a step.
     enum Scratch: Hashable {
-        case gateUp, queries, logits, partial, statistics, productPartial, productCounters, choices
+        case gateUp, queries, logits, partial, statistics, productPartial, productCounters, widened, choices
         case argmaxKeys, argmaxArrived, samplingParameters, samplingScratch, mixture(Int)
     }
 
-    package init(_ runtime: any CUDARuntime, graphs: Bool = true) {
+    /// Quantised weights stay as they are in memory.
+    private let keepsQuantised: Bool
+
+    /// - Parameters:
+    ///   - graphs: decode steps are recorded and replayed; takes it that the device runs one model.
+    ///   - keepsQuantised: quantised weights stay as they are in memory, instead of being widened to bfloat16.
+    package init(_ runtime: any CUDARuntime, graphs: Bool = true, keepsQuantised: Bool = false) {
         self.runtime = runtime
+        self.keepsQuantised = keepsQuantised
         self.graphs.isEnabled = graphs
     }
 
@@ -71,7 +78,8 @@ package final class CUDADevice: Device {
         for part in parts { try part.check(inputs: first.inputs) }
         let uploader = try self.uploader ?? CUDAUploader(runtime)
         self.uploader = uploader
-        return try CUDAMatrix(runtime, inputs: first.inputs, parts: parts, uploader: uploader)
+        return try CUDAMatrix(
+            runtime, inputs: first.inputs, parts: parts, keepsQuantised: keepsQuantised, uploader: uploader)
     }
 
     package func makeVector(_ values: [Float]) throws -> CUDAVector { try CUDAVector(runtime, values) }

@@ -1,28 +1,39 @@
 import Foundation
 
-/// Weights `[outputs, inputs]` in bfloat16.
+/// Weights `[outputs, inputs]`.
 package final class CUDAMatrix {
+    enum Storage {
+        /// bfloat16
+        case widened(CUDAMemory)
+        case stored(CUDAStoredWeights)
+    }
+
     package let outputs: Int
     package let inputs: Int
     /// Outputs of each stacked part.
     let parts: [Int]
-    let memory: CUDAMemory
+    let storage: Storage
 
     init(
-        _ runtime: any CUDARuntime, inputs: Int, parts: [MatrixSource], uploader: CUDAUploader
+        _ runtime: any CUDARuntime, inputs: Int, parts: [MatrixSource], keepsQuantised: Bool,
+        uploader: CUDAUploader
     ) throws(DeviceError) {
         self.inputs = inputs
         self.parts = parts.map(\.outputs)
         outputs = self.parts.reduce(0, +)
-        memory = try CUDAMemory(runtime, bytes: outputs * inputs * 2, for: "weights \(parts[0].tensor.name)")
+        if keepsQuantised, CUDAStoredWeights.takes(parts) {
+            storage = .stored(try CUDAStoredWeights(runtime, parts: parts, uploader: uploader))
+            return
+        }
+        let memory = try CUDAMemory(
+            runtime, bytes: outputs * inputs * 2, for: "weights \(parts[0].tensor.name)")
         var target = memory.address
         for part in parts {
             try uploader.widen(part, into: target)
             target += CUDAAddress(part.outputs * inputs * 2)
         }
+        storage = .widened(memory)
     }
-
-    var weights: CUDAAddress { memory.address }
 }
 
 /// Float32 parameters.

@@ -30,19 +30,44 @@ extension CUDADevice {
         }
     }
 
-    /// Addresses of the experts' weights in device memory, `[experts]` each.
     struct ExpertTables {
-        let gateUp: CUDAMemory
-        let down: CUDAMemory
+        let gateUp: ExpertTable
+        let down: ExpertTable
+    }
+
+    /// Where the experts' weights lie, `[experts]` addresses in device memory, and what they are.
+    struct ExpertTable {
+        let memory: CUDAMemory
+        /// nil: bfloat16.
+        let type: TensorType?
+        let rowBytes: Int
     }
 
     private func expertTables(_ gateUp: [CUDAMatrix], _ down: [CUDAMatrix]) throws(DeviceError) -> ExpertTables {
         let key = ObjectIdentifier(gateUp[0])
         if let known = expertTables[key] { return known }
-        func table(_ matrices: [CUDAMatrix]) throws(DeviceError) -> CUDAMemory {
+        func table(_ matrices: [CUDAMatrix]) throws(DeviceError) -> ExpertTable {
+            var addresses: [CUDAAddress] = []
+            var types: Set<TensorType?> = []
+            for matrix in matrices {
+                switch matrix.storage {
+                case .widened(let memory):
+                    addresses.append(memory.address)
+                    types.insert(nil)
+                case .stored(let stored):
+                    addresses.append(stored.runs[0].memory.address)
+                    for run in stored.runs { types.insert(run.type) }
+                }
+            }
+            guard types.count == 1, let type = types.first else {
+                throw .unsupported("experts whose weights are of different types; leave --weights out")
+            }
             let memory = try CUDAMemory(runtime, bytes: matrices.count * 8, for: "a table of experts")
-            try runtime.uploadNow(matrices.map(\.weights), to: memory.address)
-            return memory
+            try runtime.uploadNow(addresses, to: memory.address)
+            let inputs = matrices[0].inputs
+            return ExpertTable(
+                memory: memory, type: type,
+                rowBytes: type.map { inputs / $0.blockElements * $0.blockBytes } ?? inputs * 2)
         }
         let made = ExpertTables(gateUp: try table(gateUp), down: try table(down))
         expertTables[key] = made
@@ -72,9 +97,12 @@ extension CUDADevice {
         _ launch: CUDALaunchMixture, _ space: MixtureSpace, _ x: CUDAAddress, _ shape: MixtureShape,
         _ experts: ExpertTables, into y: CUDAAddress
     ) throws(DeviceError) {
-        func go(_ what: CUDALaunchShape, _ arguments: CUDAArgument...) throws(DeviceError) {
+        func go(
+            _ what: CUDALaunchShape, of type: TensorType? = nil, _ arguments: CUDAArgument...
+        ) throws(DeviceError) {
+            let macros = type.map { ["MR_WEIGHT_TYPE": Int($0.rawValue)] } ?? [:]
             try runtime.launch(
-                runtime.kernel(what.kernel, of: .mixture, macros: [:]), CUDAGeometry(what), arguments)
+                runtime.kernel(what.kernel, of: .mixture, macros: macros), CUDAGeometry(what), arguments)
         }
         try go(
             launch.route, .address(space.scores), .address(space.choices), .address(space.weights),
@@ -84,11 +112,13 @@ extension CUDADevice {
             .address(space.tiles), .int(launch.choices), .int(launch.chosen), .int(launch.experts),
             .int(launch.tokens), .int(launch.tileLimit))
         try go(
-            launch.gateUp(nil), .address(x), .address(experts.gateUp.address), .long(launch.hidden * 2),
+            launch.gateUp(experts.gateUp.type), of: experts.gateUp.type, .address(x),
+            .address(experts.gateUp.memory.address), .long(experts.gateUp.rowBytes),
             .address(space.members), .address(space.tiles), .address(space.inner), .int(2 * launch.inner),
             .int(launch.hidden), .int(shape.function.cuda))
         try go(
-            launch.down(nil), .address(space.inner), .address(experts.down.address), .long(launch.inner * 2),
+            launch.down(experts.down.type), of: experts.down.type, .address(space.inner),
+            .address(experts.down.memory.address), .long(experts.down.rowBytes),
             .address(space.tiles), .address(space.out), .int(launch.hidden), .int(launch.inner))
         try go(
             launch.add, .address(space.out), .address(space.slots), .address(space.weights), .address(y),

@@ -23,6 +23,7 @@ package struct CUDASource: Hashable, Sendable {
     static let gemm = CUDASource("gemm.cu")
     static let gemmQuantized = CUDASource("gemm_quantized.cu")
     static let groups = CUDASource("groups.cu")
+    static let gemmQuantized = CUDASource("gemm_quantized.cu")
     static let mixture = CUDASource("mixture.cu")
     static let sampling = CUDASource("sampling.cu")
     static let argmax = CUDASource("argmax.cu")

@@ -37,6 +37,32 @@ final class CUDAUploader {
         (tensor.owner as? any DiscardablePages)?.discard(tensor.bytes)
     }
 
+    /// Writes the rows of `part` as they are, in its order, to `target`.
+    func copyRows(_ part: MatrixSource, to target: CUDAAddress) throws(DeviceError) {
+        let tensor = part.tensor
+        let rowBytes = tensor.rowBytes
+        if let order = part.rowOrder {
+            let most = max(1, Self.pieceBytes / rowBytes)
+            for first in stride(from: 0, to: order.count, by: most) {
+                let rows = order[first..<min(first + most, order.count)]
+                if next >= 2 { try runtime.synchronize() }
+                let piece = pieces[next % 2]
+                for (index, row) in rows.enumerated() {
+                    (piece + index * rowBytes).copyMemory(
+                        from: tensor.bytes.baseAddress! + row * rowBytes, byteCount: rowBytes)
+                }
+                try runtime.upload(
+                    UnsafeRawBufferPointer(start: piece, count: rows.count * rowBytes),
+                    to: target + CUDAAddress(first * rowBytes))
+                next += 1
+            }
+        } else {
+            try copy(UnsafeRawBufferPointer(rebasing: tensor.bytes[..<(tensor.rows * rowBytes)]), to: target)
+        }
+        try runtime.synchronize()
+        (tensor.owner as? any DiscardablePages)?.discard(tensor.bytes)
+    }
+
     /// Rows that go together fit a piece, however large the tensor.
     private func widenByRows(
         _ tensor: WeightTensor, _ bytes: UnsafeRawBufferPointer, into target: CUDAAddress
