@@ -1,5 +1,5 @@
 # Every target sets up what it needs itself, so that the first thing anyone types works.
-.PHONY: help setup build install uninstall model nvrtc demo test test-reference test-chaos chaos fuzz clean
+.PHONY: help setup build install uninstall model nvrtc demo test test-reference test-chaos chaos fuzz gpu-check clean
 .DEFAULT_GOAL := help
 
 BIN := .build/release/millrace
@@ -68,6 +68,10 @@ chaos: setup ## the same in large (CHAOS_SEED=n)
 
 fuzz: setup ## mutate checkpoint files for FUZZ_SECONDS (default 60) and feed them to the readers
 	swift run $(TEST_FLAGS) FuzzCheckpoint --seconds $(FUZZ_SECONDS) --corpus Tests/Fixtures/corpus
+
+gpu-check: setup ## pack dist/gpu-check, to be run on a machine with a GPU (and run it, where this one has one)
+	scripts/gpu-bundle
+	@! $(BIN) devices | grep -q '^cuda:' || dist/gpu-check/gpu-check
 
 clean: ## remove build products
 	rm -rf .build .build-test
