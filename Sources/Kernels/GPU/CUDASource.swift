@@ -23,7 +23,6 @@ package struct CUDASource: Hashable, Sendable {
     static let gemm = CUDASource("gemm.cu")
     static let gemmQuantized = CUDASource("gemm_quantized.cu")
     static let groups = CUDASource("groups.cu")
-    static let gemmQuantized = CUDASource("gemm_quantized.cu")
     static let mixture = CUDASource("mixture.cu")
     static let sampling = CUDASource("sampling.cu")
     static let argmax = CUDASource("argmax.cu")
