@@ -1,6 +1,7 @@
 // 4-bit weights of GPTQ and AWQ checkpoints to rows of groups that gemm_quantized.cu multiplies by (types 100 to 102;
 // see gemm_quantized.cuh), and these to bfloat16 for gemm.cu. GPTQ: https://arxiv.org/abs/2210.17323, packed as
-// AutoGPTQ does; AWQ: https://arxiv.org/abs/2306.00978, packed as its reference kernels expect. Both store matrices transposed.
+// AutoGPTQ does; AWQ: https://arxiv.org/abs/2306.00978, packed as its reference kernels expect.
+// Both store matrices transposed.
 #include "gemm_quantized.cuh"
 
 // out [outputs][inputs / group][4 + group / 2], group 32, 64 or 128. A checkpoint's own group is `stored`, a multiple
