@@ -18,7 +18,8 @@ package struct CUDALaunchMixture: Sendable {
     /// Most experts that mr_mixture_route takes.
     package static let expertLimit = 1024
 
-    /// All rows' choices together: rows of the buffers between the kernels, elements of choices, weights, members, slots.
+    /// All rows' choices together: rows of the buffers between the kernels; elements of choices, weights, members
+    /// and slots.
     package var choices: Int { rows * chosen }
 
     /// Rows of a tile: what an expert has on average.
