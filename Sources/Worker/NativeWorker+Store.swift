@@ -153,9 +153,16 @@ extension NativeWorker {
                 worker: identity.name, maxRequests: sequences, maxTokens: tokens, models: settings.models,
                 durationMs: settings.leaseMs), at: now())
         guard !leased.isEmpty else { return }
-        start(try await withoutSuspects(leased))
+        let free = try await withoutSuspects(leased)
+        // First: what starts may end the process, and would take along what waits to be given back (I7).
+        do {
+            try await handBack()
+        } catch {
+            start(free)
+            throw error
+        }
+        start(free)
         try await settle()
-        try await handBack()
         takeAnotherTurn()
     }
 
