@@ -49,8 +49,9 @@ demo: build model ## run jobs/hello.jsonl on the demo model and show the results
 nvrtc: setup ## fetch NVRTC (83 MB) into the cache, to compile the CUDA kernels without a GPU
 	@scripts/fetch-nvrtc >/dev/null || [ $$? -eq 2 ]
 
+# One at a time: many tests run servers and watch clocks, and two cores are soon full.
 test: setup model nvrtc ## set up everything and run all tests
-	swift test $(TEST_FLAGS)
+	swift test $(TEST_FLAGS) --no-parallel
 
 test-reference: setup ## check against the reference data in $$MILLRACE_REFERENCE (default ../shared/reference)
 	@scripts/fetch-model smollm2

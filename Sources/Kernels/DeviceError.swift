@@ -18,8 +18,8 @@ package enum DeviceError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .outOfMemory(let what, let bytes): "no memory for \(what): \(bytes) bytes"
         case .outOfDeviceMemory(let what, let bytes, let available, let total):
-            "the GPU has no memory for \(what): \(bytes >> 20) MiB wanted, \(available >> 20) of \(total >> 20) MiB free; "
-                + "use a smaller --kv-cache or --max-num-batched-tokens, or a smaller model"
+            "the GPU has no memory for \(what): \(bytes >> 20) MiB wanted, \(available >> 20) of "
+                + "\(total >> 20) MiB free; use a smaller --kv-cache or --max-num-batched-tokens, or a smaller model"
         case .lost(let what, let error): "the GPU failed while \(what): \(error)"
         case .badTensor(let name, let reason): "tensor \(name): \(reason)"
         case .unsupported(let what): "not supported: \(what)"

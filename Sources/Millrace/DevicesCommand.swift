@@ -38,10 +38,10 @@ private struct DeviceReport {
             "cpu     \(CPUFeatures.onlineCPUs) threads; kernels: \(sets.map { "\($0)" }.joined(separator: ", "))"
         ]
         for gpu in gpus {
+            let driver = "\(gpu.driverVersion / 1000).\(gpu.driverVersion % 1000 / 10)"
             lines.append(
                 "cuda:\(gpu.ordinal)  \(gpu.name), \(gpu.totalBytes >> 20) MiB, compute capability "
-                    + "\(gpu.major).\(gpu.minor), driver for CUDA \(gpu.driverVersion / 1000).\(gpu.driverVersion % 1000 / 10)"
-            )
+                    + "\(gpu.major).\(gpu.minor), driver for CUDA \(driver)")
         }
         if gpus.isEmpty { lines.append("cuda    none: \(failure ?? "the driver sees no GPU")") }
         for (name, finding) in libraries {

@@ -6,7 +6,9 @@ import Worker
 
 /// How a model is put on this machine; the same for every command that loads one.
 struct ModelOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Where the model runs: cpu, or a GPU as cuda:0 (see 'millrace devices').", valueName: "name"))
+    @Option(
+        help: ArgumentHelp(
+            "Where the model runs: cpu, or a GPU as cuda:0 (see 'millrace devices').", valueName: "name"))
     var device = DeviceChoice.cpu
 
     @Option(

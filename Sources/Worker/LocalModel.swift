@@ -49,7 +49,8 @@ package struct LocalModel: Sendable {
         let defaults = settings.device.defaults
         let rows = settings.maxBatchedTokens ?? defaults.maxBatchedTokens
         let shape = try await engine.start(
-            Engine.Settings(maxSequences: min(settings.maxSequences ?? defaults.maxSequences, rows)), tokenizer: tokenizer,
+            Engine.Settings(maxSequences: min(settings.maxSequences ?? defaults.maxSequences, rows)),
+            tokenizer: tokenizer,
             load: {
                 try ModelLoader.load(
                     checkpoint, on: try settings.device.open(settings),

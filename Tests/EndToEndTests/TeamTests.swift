@@ -224,7 +224,8 @@ struct Team {
     @Test(arguments: Team.Store.allCases)
     func deadLettersAreSubmittedAgain(_ store: Team.Store) throws {
         let team = try Team(store)
-        let input = try team.scratch.write("in.jsonl", Self.long(12, choices: 6))
+        let count = 48
+        let input = try team.scratch.write("in.jsonl", Self.long(count, choices: 16))
         let batch = try team.submit(input, "--max-attempts", "1", "--tenant", "acme")
         let doomed = try team.worker("--lease", "3s")
         defer { doomed.kill(SIGKILL) }
@@ -239,7 +240,7 @@ struct Team {
         #expect(try team.run("wait", batch, "--quiet").status == 1)
         let failed = try team.count("failed", of: batch)
         #expect(failed > 0)
-        #expect(try team.count("completed", of: batch) == 12 - failed)
+        #expect(try team.count("completed", of: batch) == count - failed)
         let requeued = try team.run("requeue", batch)
         #expect(requeued.status == 0, "\(requeued.errors)")
         let new = requeued.output.trimmingCharacters(in: .whitespacesAndNewlines)

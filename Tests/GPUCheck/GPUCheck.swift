@@ -89,7 +89,8 @@ import Models
             UInt16(truncatingIfNeeded: Float.random(in: -1...1, using: &draws).bitPattern >> 16)
         }
         let (x, w, y) = (
-            try runtime.allocate(size * size * 2, for: "a product"), try runtime.allocate(size * size * 2, for: "a product"),
+            try runtime.allocate(size * size * 2, for: "a product"),
+            try runtime.allocate(size * size * 2, for: "a product"),
             try runtime.allocate(size * size * 4, for: "a product")
         )
         defer { for address in [x, w, y] { runtime.free(address) } }
@@ -147,7 +148,8 @@ import Models
             : only.first == "prefill"
                 ? [] : [(1, 600), (8, 600), (32, 600), (64, 600), (128, 600), (256, 600), (512, 600), (1, 1000)]
         let prefills =
-            only.first == "prefill" ? [(one ?? 1, 512)] : only.first == "decode" ? [] : [(1, 512), (4, 512), (8, 512), (16, 512)]
+            only.first == "prefill"
+            ? [(one ?? 1, 512)] : only.first == "decode" ? [] : [(1, 512), (4, 512), (8, 512), (16, 512)]
         let model = try load(path, maxRows: 8192)
         let steps = ModelSteps(model.runner, positions: 1024)
         let times = StepTimes(steps: steps, stopwatch: try runtime.makeStopwatch())

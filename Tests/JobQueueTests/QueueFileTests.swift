@@ -135,7 +135,7 @@ import Testing
     @Test func aFullDiskLosesNothing() async throws {
         let scratch = try Scratch()
         var options = SQLiteOptions()
-        options.maxBytes = 400_000
+        options.maxBytes = 600_000
         var appended = 0
         do {
             let queue = try SQLiteQueue(path: scratch.path, options: options)

@@ -31,9 +31,10 @@ import Testing
 
     @Test func namesTheModelAsTheUpstreamDoes() throws {
         let body = #"{"model":"alias","messages":[{"role":"user","content":"model"}],"stream":false}"#
+        let messages = #""messages":[{"role":"user","content":"model"}]"#
         #expect(
             Self.sent(try Self.make(body, model: "llama-3.1-8b-instant", tier: "flex"))
-                == #"{"model":"llama-3.1-8b-instant","messages":[{"role":"user","content":"model"}],"service_tier":"flex"}"#)
+                == #"{"model":"llama-3.1-8b-instant",\#(messages),"service_tier":"flex"}"#)
         #expect(
             Self.sent(try Self.make(#"{"messages":[],"service_tier":"on_demand"}"#, model: "m", tier: "flex"))
                 == #"{"messages":[],"service_tier":"on_demand","model":"m"}"#)
@@ -76,9 +77,8 @@ import Testing
         let made = try Self.make(#"{"prompt":"a \"b\"","model":"m","temperature":0.50,"echo":false}"#, .completions)
         #expect(made.isMapped)
         #expect(made.path == "/chat/completions")
-        #expect(
-            Self.sent(made)
-                == #"{"messages":[{"role":"user","content":"a \"b\""}],"model":"m","temperature":0.50,"max_tokens":16}"#)
+        let messages = #""messages":[{"role":"user","content":"a \"b\""}]"#
+        #expect(Self.sent(made) == #"{\#(messages),"model":"m","temperature":0.50,"max_tokens":16}"#)
         let one = try Self.make(#"{"model":"m","prompt":["x"],"max_tokens":5}"#, .completions)
         #expect(Self.sent(one) == #"{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":5}"#)
         // Where there are completions they stay.

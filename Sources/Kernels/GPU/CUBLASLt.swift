@@ -13,9 +13,9 @@ package protocol CUDAProducts: AnyObject {
 
 /// NVIDIA's cuBLASLt. Source: https://docs.nvidia.com/cuda/cublas/#using-the-cublaslt-api
 ///
-/// Only algorithms that add up a result in one piece are let in (no split along the inputs). Of these, whatever tile they
-/// use, a result's terms are added in the same order, so that all give the same bits: seen on an H100 for ten shapes and
-/// 1 to 8192 rows, and checked for each algorithm before it is taken (`CUBLASLtTuning`).
+/// Only algorithms that add up a result in one piece are let in (no split along the inputs). Of these, whatever
+/// tile they use, a result's terms are added in the same order, so that all give the same bits: seen on an H100
+/// for ten shapes and 1 to 8192 rows, and checked for each algorithm before it is taken (`CUBLASLtTuning`).
 final class CUBLASLt: CUDAProducts {
     let api: mr_cublaslt
     let stream: UnsafeMutableRawPointer
@@ -82,11 +82,11 @@ final class CUBLASLt: CUDAProducts {
         }
     }
 
-    /// Describes a product and asks for up to `count` algorithms, best first by the library's own estimate. nil where it
-    /// has none.
+    /// Describes a product and asks for up to `count` algorithms, best first by the library's own estimate. nil
+    /// where it has none.
     ///
-    /// The library counts by columns: its D = yᵀ `[outputs, rows]` = (wᵀ)ᵀ·xᵀ. Descriptions live as long as the process:
-    /// a few for each shape of the model.
+    /// The library counts by columns: its D = yᵀ `[outputs, rows]` = (wᵀ)ᵀ·xᵀ. Descriptions live as long as the
+    /// process: a few for each shape of the model.
     func plan(_ shape: CUBLASLtShape, count: Int) throws(DeviceError) -> CUBLASLtPlan? {
         func check(_ status: Int32) throws(DeviceError) {
             guard status == 0 else {

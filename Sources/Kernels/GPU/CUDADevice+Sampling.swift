@@ -10,7 +10,7 @@ extension CUDADevice {
         guard rows > 0 else { return [] }
         let logits = try deviceLogits(x, rows: rows, matrix, bias: bias, softCap: softCap)
         let stride = batch.isPlainlyGreedy ? 2 : batch.resultStride
-        let results = try scratch(.choices, bytes: x.maxRows * max(stride, CUDASamplingBatch.resultStride(topWidth: 0)) * 4)
+        let results = try scratch(.choices, bytes: x.maxRows * stride * 4)
         if batch.isPlainlyGreedy {
             try launchArgmax(logits, rows: rows, capacity: x.maxRows, vocabulary: matrix.outputs, into: results)
         } else {

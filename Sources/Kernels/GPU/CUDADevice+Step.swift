@@ -91,7 +91,8 @@ extension CUDADevice {
         y.isRounded = true
         attempt { () throws(DeviceError) in
             try launch(
-                "mr_rms_norm", CUDALaunch.row(step.rows), .address(x.floatAddress()), .address(weight.address), .float(epsilon),
+                "mr_rms_norm", CUDALaunch.row(step.rows), .address(x.floatAddress()), .address(weight.address),
+                .float(epsilon),
                 .address(y.roundedAddress()), .int(x.width))
         }
     }
@@ -102,7 +103,8 @@ extension CUDADevice {
         precondition(!x.isRounded && !y.isRounded)
         attempt { () throws(DeviceError) in
             try launch(
-                "mr_add_rms_norm", CUDALaunch.row(step.rows), .address(y.floatAddress()), .address(weight.address), .float(epsilon),
+                "mr_add_rms_norm", CUDALaunch.row(step.rows), .address(y.floatAddress()), .address(weight.address),
+                .float(epsilon),
                 .address(x.floatAddress()), .int(x.width))
         }
     }
@@ -117,7 +119,8 @@ extension CUDADevice {
         y.isRounded = true
         attempt { () throws(DeviceError) in
             try launch(
-                "mr_layer_norm", CUDALaunch.row(step.rows), .address(x.floatAddress()), .address(weight.address), .address(bias.address),
+                "mr_layer_norm", CUDALaunch.row(step.rows), .address(x.floatAddress()), .address(weight.address),
+                .address(bias.address),
                 .float(epsilon), .address(y.roundedAddress()), .int(x.width))
         }
     }
@@ -195,7 +198,8 @@ extension CUDADevice {
                 input(x), rows: step.rows, padded: step.productRows, matrix, bias: nil, accumulate: false,
                 into: both)
             try launch(
-                "mr_gate", CUDALaunch.rows(step.rows, width: y.width), .address(both), .address(bias?.address ?? 0), .int(function.cuda),
+                "mr_gate", CUDALaunch.rows(step.rows, width: y.width), .address(both), .address(bias?.address ?? 0),
+                .int(function.cuda),
                 .address(y.roundedAddress()), .int(y.width))
         }
     }
@@ -248,7 +252,8 @@ extension CUDADevice {
         precondition((rotation?.pairs ?? 0) * 2 <= shape.headWidth, "a rotation is wider than a head")
         attempt { () throws(DeviceError) in
             try launch(
-                "mr_rotate_and_store", CUDALaunch.rows(step.rows, width: qkv.width), .address(qkv.floatAddress()), .int(queryWidth / shape.headWidth),
+                "mr_rotate_and_store", CUDALaunch.rows(step.rows, width: qkv.width), .address(qkv.floatAddress()),
+                .int(queryWidth / shape.headWidth),
                 .int(shape.keyValueHeads), .int(shape.headWidth), .address(rotation?.cosines ?? 0),
                 .address(rotation?.sines ?? 0), .int(rotation?.pairs ?? 0), .address(indices.positions),
                 .address(indices.slots),

@@ -1,7 +1,8 @@
 /// An NVIDIA GPU: our kernels, compiled for it at start, and NVIDIA's matrix products where they are there.
 ///
-/// Activations are float32, as on the CPU, and rounded to bfloat16 where they enter a matrix product; that is done by the
-/// kernel that makes them, so an activation has up to two forms. Weights and KV cache are bfloat16, sums float32.
+/// Activations are float32, as on the CPU, and rounded to bfloat16 where they enter a matrix product; that is done
+/// by the kernel that makes them, so an activation has up to two forms. Weights and KV cache are bfloat16, sums
+/// float32.
 package final class CUDADevice: Device {
     package typealias Matrix = CUDAMatrix
     package typealias Vector = CUDAVector

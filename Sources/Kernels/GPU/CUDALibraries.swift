@@ -1,7 +1,8 @@
 import CCUDA
 import Foundation
 
-/// Finds NVIDIA's libraries: through the loader, the usual toolkit folders, and Python's `nvidia` packages, in this order.
+/// Finds NVIDIA's libraries: through the loader, the usual toolkit folders, and Python's `nvidia` packages, in
+/// this order.
 /// `MILLRACE_CUDA_PATH` (folders, separated by colons) comes before all.
 package struct CUDALibraries {
     package enum Name: String, CaseIterable, Sendable {
@@ -52,7 +53,8 @@ package struct CUDALibraries {
         let own = (environment["MILLRACE_CUDA_PATH"] ?? "").split(separator: ":").map { "!" + $0 }
         let toolkit = ["CUDA_HOME", "CUDA_PATH"].compactMap { environment[$0] }.flatMap { ["\($0)/lib64", "\($0)/lib"] }
         let usual = [
-            "/usr/local/cuda/lib64", "/usr/local/nvidia/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu",
+            "/usr/local/cuda/lib64", "/usr/local/nvidia/lib64", "/usr/lib/x86_64-linux-gnu",
+            "/usr/lib/aarch64-linux-gnu",
             "/opt/cuda/lib64",
         ]
         return own + toolkit + usual + pythonFolders(environment)

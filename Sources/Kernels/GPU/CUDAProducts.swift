@@ -40,9 +40,6 @@ extension CUDADevice {
         _ launch: CUDALaunchGemm, _ x: CUDAAddress, weights: CUDAAddress, _ matrix: CUDAMatrix, bias: CUDAVector?,
         last: Int, into y: CUDAAddress
     ) throws(DeviceError) {
-        guard matrix.inputs % 8 == 0 else {
-            throw .unsupported("a matrix of \(matrix.inputs) inputs; the GPU takes multiples of 8")
-        }
         let space = try productSpace(launch.workspace)
         try runtime.launch(
             runtime.kernel(launch.shape.kernel, of: .gemm, macros: [:]), CUDAGeometry(launch.shape),

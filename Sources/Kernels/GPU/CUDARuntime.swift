@@ -1,9 +1,9 @@
 /// An address in a device's memory.
 package typealias CUDAAddress = UInt64
 
-/// What `CUDADevice` stands on: memory, launches, graphs. `CUDADriver` is the real one; tests have one that runs the same
-/// kernels on the CPU. Everything is asked for in order and done in that order; only `download` and `synchronize` wait.
-/// Belongs to one thread at a time.
+/// What `CUDADevice` stands on: memory, launches, graphs. `CUDADriver` is the real one; tests have one that runs
+/// the same kernels on the CPU. Everything is asked for in order and done in that order; only `download` and
+/// `synchronize` wait. Belongs to one thread at a time.
 package protocol CUDARuntime: AnyObject {
     var properties: CUDAProperties { get }
     /// Products by NVIDIA's library, where it is there; nil: our own kernels compute them.

@@ -165,7 +165,8 @@ extension CUDASamplingBatch {
         package var status: Status
         /// -1 when none could be chosen.
         package var token: Int32
-        /// Tokens at least as likely, itself included; with `logprob` and `top`, only where log-probabilities were wanted.
+        /// Tokens at least as likely, itself included; with `logprob` and `top`, only where log-probabilities were
+        /// wanted.
         package var rank = 0
         package var logprob: Float = 0
         /// Best first, equal ones by id.

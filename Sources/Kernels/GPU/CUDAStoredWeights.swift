@@ -1,5 +1,6 @@
-/// Weights as the checkpoint has them, in GGUF's block formats: a quarter to a half of the memory of bfloat16, and of what
-/// a step of few rows must read. Products widen them as they read them, to the very numbers that loading widens them to.
+/// Weights as the checkpoint has them, in GGUF's block formats: a quarter to a half of the memory of bfloat16, and
+/// of what a step of few rows must read. Products widen them as they read them, to the very numbers that loading
+/// widens them to.
 final class CUDAStoredWeights {
     /// Neighbouring outputs of one type.
     struct Run {

@@ -1,5 +1,5 @@
-/// Brings checkpoint tensors onto the device: from the mapped file through page-locked memory, in pieces, and widened to
-/// bfloat16 there.
+/// Brings checkpoint tensors onto the device: from the mapped file through page-locked memory, in pieces, and
+/// widened to bfloat16 there.
 final class CUDAUploader {
     private let runtime: any CUDARuntime
     private let pieces: [UnsafeMutableRawPointer]
