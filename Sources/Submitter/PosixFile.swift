@@ -143,6 +143,11 @@ final class PosixFile {
         guard unlink(path) == 0 || errno == ENOENT else { throw FileError("remove", path, errno) }
     }
 
+    /// Takes the contents of a file away, if there is one.
+    static func empty(_ path: String) throws(FileError) {
+        guard truncate(path, 0) == 0 || errno == ENOENT else { throw FileError("empty", path, errno) }
+    }
+
     static func checkCanRead(_ path: String) throws(FileError) {
         guard access(path, R_OK) == 0 else { throw FileError("open", path, errno) }
     }

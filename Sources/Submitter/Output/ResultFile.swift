@@ -35,6 +35,15 @@ package struct ResultPlaces: Sendable, Equatable {
 
     private var paths: [String] { [output, errors].compactMap { $0 }.filter { $0 != "-" } }
 
+    /// Takes away what an earlier run wrote.
+    func empty() throws(ResultFileError) {
+        do throws(FileError) {
+            for path in paths where try PosixFile.facts(of: path)?.isRegular ?? false { try PosixFile.empty(path) }
+        } catch {
+            throw ResultFileError(description: error.description)
+        }
+    }
+
     /// False for standard output, pipes and devices: they take a stream, and cannot be compared with the
     /// store.
     var isOutputRegular: Bool {

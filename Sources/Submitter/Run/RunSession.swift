@@ -59,7 +59,12 @@ package struct RunSession: Sendable {
         let input = try BatchInput(
             path: configuration.input, format: configuration.format, spoolFolder: state.folder)
         try place.check(against: input)
-        if configuration.restarts { try state.removeQueue() }
+        if configuration.restarts {
+            // The output first: a kill in between leaves a state that the output can be made from again, and not an
+            // output that no state knows.
+            try place.empty()
+            try state.removeQueue()
+        }
         let queue = try await openQueue(state.queuePath)
         let identity = RunIdentity(input: input, defaults: configuration.defaults, model: configuration.model)
         let earlier = try await earlierBatch(identity, state, queue)
