@@ -61,15 +61,6 @@ final class CPUBatch {
             logit_rows: starts[4])
     }
 
-    /// That every sequence's block table reaches to its last row, for blocks of `blockSize`.
-    func checkTables(_ batch: PackedBatch, blockSize: Int) {
-        for sequence in batch.sequences {
-            let blocks = (sequence.start + sequence.rows.count + blockSize - 1) / blockSize
-            precondition(
-                sequence.blockTableOffset + blocks <= batch.blockTables.count, "a block table is too short")
-        }
-    }
-
     private static func reserve(_ memory: inout CPUMemory?, bytes: Int) throws -> UnsafeMutableRawPointer {
         if let memory, memory.bytes >= bytes { return memory.base }
         let grown = try CPUMemory(bytes: max(4096, bytes * 2), for: "a batch's indices")

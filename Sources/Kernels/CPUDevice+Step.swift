@@ -128,7 +128,7 @@ extension CPUDevice {
         check(qkv, width: (shape.queryHeads + 2 * shape.keyValueHeads) * shape.headWidth)
         check(y, width: shape.queryHeads * shape.headWidth)
         precondition(batch.blockEnd <= cache.shape.blockCount, "a block lies outside the cache")
-        batch.checkTables(packed, blockSize: cache.shape.blockSize)
+        packed.checkTables(blockSize: cache.shape.blockSize)
         var kernel = cache.kernel
         // A window longer than any Int32 position sees everything.
         var how = mr_attention_shape(

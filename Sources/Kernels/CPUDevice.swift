@@ -125,12 +125,6 @@ package final class CPUDevice: Device {
     }
 }
 
-extension MatrixSource {
-    /// Width of the inputs that this part multiplies.
-    var inputs: Int { transposed ? tensor.rows : tensor.columns }
-    var outputs: Int { rowOrder?.count ?? (transposed ? tensor.columns : tensor.rows) }
-}
-
 extension Optional where Wrapped == [Int32] {
     fileprivate func withOptionalBuffer<R>(_ body: (UnsafePointer<Int32>?) -> R) -> R {
         guard let self else { return body(nil) }

@@ -119,15 +119,3 @@ final class CUDABatch {
         generation += 1
     }
 }
-
-extension PackedBatch {
-    /// That every sequence's table is long enough for a cache of this block size.
-    func checkTables(blockSize: Int) {
-        for sequence in sequences {
-            let blocks = (sequence.start + sequence.rows.count + blockSize - 1) / blockSize
-            precondition(
-                sequence.blockTableOffset >= 0 && sequence.blockTableOffset + blocks <= blockTables.count,
-                "a block table is too short")
-        }
-    }
-}

@@ -45,16 +45,12 @@ final class CUDAUploader {
             let most = max(1, Self.pieceBytes / rowBytes)
             for first in stride(from: 0, to: order.count, by: most) {
                 let rows = order[first..<min(first + most, order.count)]
-                if next >= 2 { try runtime.synchronize() }
-                let piece = pieces[next % 2]
-                for (index, row) in rows.enumerated() {
-                    (piece + index * rowBytes).copyMemory(
-                        from: tensor.bytes.baseAddress! + row * rowBytes, byteCount: rowBytes)
+                try send(rows.count * rowBytes, to: target + CUDAAddress(first * rowBytes)) { piece in
+                    for (index, row) in rows.enumerated() {
+                        (piece + index * rowBytes).copyMemory(
+                            from: tensor.bytes.baseAddress! + row * rowBytes, byteCount: rowBytes)
+                    }
                 }
-                try runtime.upload(
-                    UnsafeRawBufferPointer(start: piece, count: rows.count * rowBytes),
-                    to: target + CUDAAddress(first * rowBytes))
-                next += 1
             }
         } else {
             try copy(UnsafeRawBufferPointer(rebasing: tensor.bytes[..<(tensor.rows * rowBytes)]), to: target)
@@ -123,13 +119,21 @@ final class CUDAUploader {
     private func copy(_ bytes: UnsafeRawBufferPointer, to target: CUDAAddress) throws(DeviceError) {
         for first in stride(from: 0, to: bytes.count, by: Self.pieceBytes) {
             let count = min(Self.pieceBytes, bytes.count - first)
-            // The piece's last copy is two back; waiting for all of them is waiting for the one before.
-            if next >= 2 { try runtime.synchronize() }
-            let piece = pieces[next % 2]
-            piece.copyMemory(from: bytes.baseAddress! + first, byteCount: count)
-            try runtime.upload(
-                UnsafeRawBufferPointer(start: piece, count: count), to: target + CUDAAddress(first))
-            next += 1
+            try send(count, to: target + CUDAAddress(first)) {
+                $0.copyMemory(from: bytes.baseAddress! + first, byteCount: count)
+            }
         }
+    }
+
+    /// Copies `count` bytes, at most a piece, that `fill` writes.
+    private func send(
+        _ count: Int, to target: CUDAAddress, fill: (UnsafeMutableRawPointer) -> Void
+    ) throws(DeviceError) {
+        // The piece's last copy is two back; waiting for all of them is waiting for the one before.
+        if next >= 2 { try runtime.synchronize() }
+        let piece = pieces[next % 2]
+        fill(piece)
+        try runtime.upload(UnsafeRawBufferPointer(start: piece, count: count), to: target)
+        next += 1
     }
 }
