@@ -124,7 +124,7 @@ let package = Package(
         .testTarget(
             name: "CUDATests", dependencies: ["Kernels", "Models", "CUDAEmulation", "DeviceChecks", "Worker", "JSON"],
             swiftSettings: strict),
-        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: strict),
+        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels", "DeviceChecks"], swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: strict),
         // A redis-server for tests that want one.

@@ -1,3 +1,4 @@
+import DeviceChecks
 import Kernels
 import Testing
 

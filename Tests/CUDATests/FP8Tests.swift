@@ -1,4 +1,5 @@
 import CUDAEmulation
+import DeviceChecks
 import Kernels
 import Testing
 

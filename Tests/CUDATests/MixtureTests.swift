@@ -1,4 +1,5 @@
 import CUDAEmulation
+import DeviceChecks
 import Foundation
 import Kernels
 import Testing

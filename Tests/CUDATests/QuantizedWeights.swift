@@ -1,3 +1,4 @@
+import DeviceChecks
 import Kernels
 
 /// Random blocks of a GGUF type, and the bfloat16 values that mr_dequantize makes of them.

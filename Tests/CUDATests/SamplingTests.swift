@@ -1,3 +1,4 @@
+import DeviceChecks
 import Foundation
 import Testing
 

@@ -53,7 +53,7 @@ struct AttentionScenario: Scenario {
     private var width: Int { (heads + 2 * keyValueHeads) * headWidth }
 
     func run<D: Device>(_ checked: CheckedDevice<D>) throws -> [Float] {
-        var draws = Draws(seed: seed)
+        var draws = RandomNumbers(seed: seed)
         let device = checked.device
         let blocks = sequences.map { ($0.before + $0.rows + 15) / 16 }
         let total = blocks.reduce(0, +) + 3

@@ -54,7 +54,7 @@ package enum InvarianceChecks {
     /// token.
     /// - Returns: (how it was computed, elements that differ).
     package static func run(_ steps: ModelSteps, length: Int, seed: UInt64) throws -> [(String, Int)] {
-        var draws = Draws(seed: seed)
+        var draws = RandomNumbers(seed: seed)
         let vocabulary = steps.runner.shape.vocabulary
         func tokens(_ count: Int) -> [Int32] { (0..<count).map { _ in Int32(draws.below(vocabulary)) } }
         let mine = tokens(length)

@@ -17,7 +17,7 @@ struct ProductScenario: Scenario {
     }
 
     func run<D: Device>(_ checked: CheckedDevice<D>) throws -> [Float] {
-        var draws = Draws(seed: seed)
+        var draws = RandomNumbers(seed: seed)
         let device = checked.device
         let x = try checked.activation(draws.floats(rows * inputs), rows: rows, width: inputs)
         let bias = try biased ? device.makeVector(draws.floats(gated ? 2 * outputs : outputs)) : nil
@@ -52,7 +52,7 @@ struct LogitsScenario: Scenario {
     var name: String { "logits \(type.name)\(reordered ? " reordered" : "")\(softCap == nil ? "" : " capped")" }
 
     func run<D: Device>(_ checked: CheckedDevice<D>) throws -> [Float] {
-        var draws = Draws(seed: seed)
+        var draws = RandomNumbers(seed: seed)
         let device = checked.device
         let (rows, hidden, vocabulary) = (21, 256, 300)
         let tensor = CheckTensor.blocks(type, rows: vocabulary, columns: hidden, &draws)
@@ -79,7 +79,7 @@ struct MixtureScenario: Scenario {
     var name: String { "mixture \(rows) rows, \(shape.chosen) of \(shape.experts)" }
 
     func run<D: Device>(_ checked: CheckedDevice<D>) throws -> [Float] {
-        var draws = Draws(seed: seed)
+        var draws = RandomNumbers(seed: seed)
         let device = checked.device
         let (hidden, inner) = (64, 96)
         let x = try checked.activation(draws.floats(rows * hidden, scale: 2), rows: rows, width: hidden)

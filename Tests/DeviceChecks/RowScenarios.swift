@@ -12,7 +12,7 @@ struct RowScenario: Scenario {
     var name: String { "\(operation.rawValue) \(rows)x\(width)" }
 
     func run<D: Device>(_ checked: CheckedDevice<D>) throws -> [Float] {
-        var draws = Draws(seed: seed)
+        var draws = RandomNumbers(seed: seed)
         let device = checked.device
         let x = try checked.activation(draws.floats(rows * width, scale: 3), rows: rows, width: width)
         let weight = try device.makeVector(draws.floats(width, scale: 2))
@@ -57,7 +57,7 @@ struct EmbeddingScenario: Scenario {
     var name: String { "embed \(type.name)" }
 
     func run<D: Device>(_ checked: CheckedDevice<D>) throws -> [Float] {
-        var draws = Draws(seed: seed)
+        var draws = RandomNumbers(seed: seed)
         let (rows, vocabulary, width) = (37, 100, 512)
         let tensor = CheckTensor.blocks(type, rows: vocabulary, columns: width, &draws)
         let table = try checked.device.makeTable(tensor)
@@ -74,7 +74,7 @@ struct EmbeddingScenario: Scenario {
 
 extension CheckTensor {
     /// Random blocks of a type; half-precision fields are kept to sane values by clearing their exponents' upper bits.
-    static func blocks(_ type: TensorType, rows: Int, columns: Int, _ draws: inout Draws) -> WeightTensor {
+    static func blocks(_ type: TensorType, rows: Int, columns: Int, _ draws: inout RandomNumbers) -> WeightTensor {
         let count = rows * columns / type.blockElements
         if type == .f32 { return make(draws.floats(rows * columns), shape: [rows, columns]) }
         var bytes: [UInt8] = []

@@ -25,7 +25,7 @@ package enum KernelChecks {
     ) throws -> [CheckResult] {
         let cpu = CheckedDevice(cpu: try CPUDevice(computeType: .bfloat16))
         let cuda = CheckedDevice(cuda: device)
-        var draws = Draws(seed: seed)
+        var draws = RandomNumbers(seed: seed)
         return try scenarios(&draws, large: large, heads: heads).map { scenario in
             let expected = try scenario.run(cpu)
             let found = try scenario.run(cuda)

@@ -3,7 +3,7 @@ import Kernels
 extension KernelChecks {
     /// Random shapes each time; `large` adds sizes that take a GPU.
     static func scenarios(
-        _ draws: inout Draws, large: Bool, heads: [AttentionHeads]
+        _ draws: inout RandomNumbers, large: Bool, heads: [AttentionHeads]
     ) -> [any Scenario] {
         var all: [any Scenario] = TensorType.allCases.map { EmbeddingScenario(type: $0, seed: draws.bits()) }
         for operation in RowScenario.Operation.allCases {
@@ -29,7 +29,7 @@ extension KernelChecks {
         return all
     }
 
-    private static func products(_ draws: inout Draws, large: Bool) -> [any Scenario] {
+    private static func products(_ draws: inout RandomNumbers, large: Bool) -> [any Scenario] {
         let shapes =
             large
             ? [(1, 4096, 6144), (17, 4096, 4096), (64, 576, 960), (200, 1536, 576), (300, 2048, 2048), (3, 64, 8)]
@@ -49,10 +49,10 @@ extension KernelChecks {
     }
 
     private static func attentions(
-        _ draws: inout Draws, large: Bool, _ heads: [AttentionHeads]
+        _ draws: inout RandomNumbers, large: Bool, _ heads: [AttentionHeads]
     ) -> [any Scenario] {
         let long = large ? 1500 : 300
-        func mixed(_ draws: inout Draws) -> [(before: Int, rows: Int)] {
+        func mixed(_ draws: inout RandomNumbers) -> [(before: Int, rows: Int)] {
             [(0, 1 + draws.below(70)), (draws.below(long), 1), (16 + draws.below(40), 2 + draws.below(30)), (long, 1)]
         }
         var all: [any Scenario] = []

@@ -1,3 +1,4 @@
+import DeviceChecks
 import Testing
 
 @testable import Kernels

@@ -1,4 +1,5 @@
 import CKernels
+import DeviceChecks
 import Foundation
 import Testing
 
