@@ -51,12 +51,12 @@ nvrtc: setup ## fetch NVRTC (83 MB) into the cache, to compile the CUDA kernels 
 
 # One at a time: many tests run servers and watch clocks, and two cores are soon full.
 test: setup model nvrtc ## set up everything and run all tests
-	swift test $(TEST_FLAGS) --no-parallel
+	scripts/test $(TEST_FLAGS) --no-parallel
 
 test-reference: setup ## check against the reference data in $$MILLRACE_REFERENCE (default ../shared/reference)
 	@scripts/fetch-model smollm2
 	@scripts/fetch-model gemma3-270m
-	swift test $(TEST_FLAGS) --filter ReferenceTests
+	scripts/test $(TEST_FLAGS) --filter ReferenceTests
 
 test-chaos: setup ## kill, stop, cut off and poison processes on a real Redis, and check what is left
 	Tests/Chaos/test_checker.py
