@@ -84,6 +84,7 @@ class FakeGroq:
         self.counts["most_at_once"] = max(self.counts["most_at_once"], self.in_flight)
         entry = {"number": number, "protocol": request.protocol, "method": request.method, "path": path,
                  "computed": False, "delivered": False, "status": 0}
+        self.log(event="arrival", number=number)
         try:
             reply = await self.reply(request, path, entry)
             entry["status"] = reply.status
