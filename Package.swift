@@ -119,7 +119,7 @@ let package = Package(
         .target(
             name: "DeviceChecks", dependencies: ["Kernels", "Models"], path: "Tests/DeviceChecks", swiftSettings: strict),
         .executableTarget(
-            name: "GPUCheck", dependencies: ["DeviceChecks", "Kernels", "Models"], path: "Tests/GPUCheck",
+            name: "GPUCheck", dependencies: ["DeviceChecks", "JobQueue", "Kernels", "Models", "Scheduler", "Worker"], path: "Tests/GPUCheck",
             swiftSettings: strict),
         .testTarget(
             name: "CUDATests", dependencies: ["Kernels", "Models", "CUDAEmulation", "DeviceChecks", "Worker", "JSON"],

@@ -105,6 +105,15 @@ package enum ComputeType: String, Sendable, CaseIterable {
     case float32, bfloat16
 }
 
+/// What a GPU's KV cache holds; the CPU's holds what its products round to.
+package enum CacheType: String, Sendable, CaseIterable {
+    case bfloat16
+    /// 8-bit floats (e4m3, no scales): half the memory. Keys and values beyond 448 are cut off there.
+    case fp8
+
+    package var elementBytes: Int { self == .fp8 ? 1 : 2 }
+}
+
 package enum ActivationFunction: String, Sendable {
     case silu
     /// Gaussian error linear unit by its tanh approximation.

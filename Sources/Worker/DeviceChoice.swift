@@ -56,12 +56,18 @@ package enum DeviceChoice: Sendable, Equatable {
             guard !settings.keepsQuantised else {
                 throw DeviceError.unsupported("--weights stored on the CPU, which chooses by itself")
             }
+            guard settings.cacheType == nil else {
+                throw DeviceError.unsupported(
+                    "--kv-cache-dtype on the CPU, whose KV cache holds what --dtype says; leave it out")
+            }
             return try CPUDevice(computeType: settings.computeType, threads: settings.threads)
         case .cuda(let ordinal):
             guard settings.computeType != .float32 else {
                 throw DeviceError.unsupported("float32 on \(name): GPUs compute in bfloat16; leave --dtype out")
             }
-            return CUDADevice(try CUDADriver(ordinal: ordinal), keepsQuantised: settings.keepsQuantised)
+            return CUDADevice(
+                try CUDADriver(ordinal: ordinal), keepsQuantised: settings.keepsQuantised,
+                cacheType: settings.cacheType ?? .bfloat16)
         }
     }
 }

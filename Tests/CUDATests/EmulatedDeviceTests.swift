@@ -49,6 +49,29 @@ import Testing
         for (how, differences) in found { #expect(differences == 0, "\(path), \(how): \(differences) differ") }
     }
 
+    /// An 8-bit cache: near the CPU's bfloat16 one, and I8 as ever.
+    @Test(arguments: tinyModels)
+    func narrowCaches(_ path: String) throws {
+        let wide = CUDADevice(EmulatedRuntime())
+        let narrow = CUDADevice(EmulatedRuntime(), cacheType: .fp8)
+        let shape = CacheShape(layers: 3, keyValueHeads: 2, headWidth: 16, blockCount: 5)
+        #expect(2 * narrow.cacheBlockBytes(shape) == wide.cacheBlockBytes(shape))
+        let model = try load(path, on: narrow)
+        let cpu = try load(path, on: CPUDevice(computeType: .bfloat16, threads: 1))
+        let tokens = (0..<40).map { Int32(($0 * 37 + 5) % model.shape.vocabulary) }
+        let comparison = LogitComparison(
+            found: try ModelSteps(model.runner, positions: 48).runAll(tokens),
+            expected: try ModelSteps(cpu.runner, positions: 48).runAll(tokens))
+        // Three bits of mantissa: keys and values are off by up to 6%, in different directions.
+        #expect(comparison.mean < 0.05, "\(path): \(comparison)")
+        #expect(comparison.mean > 0, "\(path): the cache is not narrow")
+        for (how, differences) in try InvarianceChecks.run(
+            ModelSteps(model.runner, positions: 48), length: 40, seed: 9)
+        {
+            #expect(differences == 0, "\(path), \(how): \(differences) differ")
+        }
+    }
+
     private func load(_ path: String, on device: some Device) throws -> LoadedModel {
         try ModelLoader.load(path: path, on: device, budget: .blocks(3 * 24), maxRows: 128, maxLogitRows: 64)
     }

@@ -4,7 +4,7 @@ extension CUDADevice {
         CUDALaunchAttention(
             headWidth: shape.headWidth, group: shape.queryHeads / shape.keyValueHeads,
             keyValueHeads: shape.keyValueHeads, multiprocessors: runtime.properties.multiprocessors,
-            sharedLimit: runtime.properties.sharedBytes)
+            sharedLimit: runtime.properties.sharedBytes, cacheBytes: cacheType.elementBytes)
     }
 
     /// y = attention of `queries` `[rows, queryHeads * headWidth]` over the cache.
@@ -37,10 +37,10 @@ extension CUDADevice {
         var softCap: CUDAArgument { .float(shape.softCap ?? 0) }
         var keyValueHeads: CUDAArgument { .int(shape.keyValueHeads) }
         var macros: [String: Int] {
-            [
+            cache.macros.merging([
                 "MR_HEAD_WIDTH": shape.headWidth, "MR_GROUP": launches.group,
                 "MR_BLOCK_SIZE": cache.shape.blockSize,
-            ]
+            ]) { $1 }
         }
     }
 
@@ -103,7 +103,7 @@ extension CUDADevice {
 
     private func attendAnyWidth(_ call: Call) throws(DeviceError) {
         try launch(
-            call.launches.any(rows: step.rows), of: .attentionAny, [:],
+            call.launches.any(rows: step.rows), of: .attentionAny, call.cache.macros,
             opening(call) + [
                 .address(call.y), .int(step.sequences), call.keyValueHeads, .int(call.launches.group),
                 .int(call.shape.headWidth), .int(call.cache.shape.blockSize), call.window, call.scale,

@@ -12,7 +12,8 @@ extension CUDADevice {
         step.isDecode = decodes && CUDAStep.bucket(batch.rowCount) <= memory.maxRows
         step.rows = step.isDecode ? CUDAStep.bucket(batch.rowCount) : batch.rowCount
         step.sequences = step.isDecode ? step.rows : batch.sequences.count
-        step.productRows = step.isDecode ? step.rows : CUDAStep.padded(batch.rowCount)
+        step.productRows =
+            step.isDecode ? max(step.rows, CUDAStep.leastProductRows) : CUDAStep.padded(batch.rowCount)
         try memory.load(batch, paddedRows: step.rows, paddedSequences: step.sequences)
         step.splits = CUDAStep.splits(positions: memory.positionEnd)
         step.tileCount = nil
@@ -52,9 +53,10 @@ extension CUDADevice {
     }
 
     func launch(
-        _ name: String, _ geometry: CUDAGeometry, of source: CUDASource = .elementwise, _ arguments: CUDAArgument...
+        _ name: String, _ geometry: CUDAGeometry, of source: CUDASource = .elementwise, macros: [String: Int] = [:],
+        _ arguments: CUDAArgument...
     ) throws(DeviceError) {
-        try runtime.launch(runtime.kernel(name, of: source, macros: [:]), geometry, arguments)
+        try runtime.launch(runtime.kernel(name, of: source, macros: macros), geometry, arguments)
     }
 
     // MARK: Rows
@@ -252,7 +254,8 @@ extension CUDADevice {
         precondition((rotation?.pairs ?? 0) * 2 <= shape.headWidth, "a rotation is wider than a head")
         attempt { () throws(DeviceError) in
             try launch(
-                "mr_rotate_and_store", CUDALaunch.rows(step.rows, width: qkv.width), .address(qkv.floatAddress()),
+                "mr_rotate_and_store", CUDALaunch.rows(step.rows, width: qkv.width), macros: cache.macros,
+                .address(qkv.floatAddress()),
                 .int(queryWidth / shape.headWidth),
                 .int(shape.keyValueHeads), .int(shape.headWidth), .address(rotation?.cosines ?? 0),
                 .address(rotation?.sines ?? 0), .int(rotation?.pairs ?? 0), .address(indices.positions),

@@ -38,13 +38,17 @@ package final class CUDADevice: Device {
 
     /// Quantised weights stay as they are in memory.
     private let keepsQuantised: Bool
+    let cacheType: CacheType
 
     /// - Parameters:
     ///   - graphs: decode steps are recorded and replayed; takes it that the device runs one model.
     ///   - keepsQuantised: quantised weights stay as they are in memory, instead of being widened to bfloat16.
-    package init(_ runtime: any CUDARuntime, graphs: Bool = true, keepsQuantised: Bool = false) {
+    package init(
+        _ runtime: any CUDARuntime, graphs: Bool = true, keepsQuantised: Bool = false, cacheType: CacheType = .bfloat16
+    ) {
         self.runtime = runtime
         self.keepsQuantised = keepsQuantised
+        self.cacheType = cacheType
         self.graphs.isEnabled = graphs
     }
 
@@ -56,6 +60,7 @@ package final class CUDADevice: Device {
         let p = runtime.properties
         return "cuda:\(p.ordinal) \(p.name), \(p.totalBytes >> 20) MiB, \(p.architecture), "
             + "\(runtime.products == nil ? "own products" : "cuBLASLt"), bfloat16"
+            + (cacheType == .fp8 ? ", fp8 KV cache" : "")
     }
 
     package var availableBytes: Int? { runtime.availableBytes }
@@ -113,11 +118,11 @@ package final class CUDADevice: Device {
         guard shape.blockCount <= Int(Int32.max) / shape.blockSize else {
             throw DeviceError.unsupported("\(shape.blockCount) KV blocks of \(shape.blockSize)")
         }
-        return try CUDACache(runtime, shape, bytes: cacheBlockBytes(shape) * shape.blockCount)
+        return try CUDACache(runtime, shape, cacheType)
     }
 
     package func cacheBlockBytes(_ shape: CacheShape) -> Int {
-        2 * shape.layers * shape.keyValueHeads * shape.headWidth * shape.blockSize * 2
+        2 * shape.layers * CUDACache.blockBytes(shape, cacheType)
     }
 
     /// The batch's arrays, made once the largest activation is known.

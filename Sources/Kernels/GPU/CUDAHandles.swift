@@ -140,19 +140,28 @@ package final class CUDARotation {
     var sines: CUDAAddress { sineMemory.address }
 }
 
-/// Paged keys and values: for each layer keys, then values, each `[blocks, kvHeads, blockSize, headWidth]` bfloat16.
+/// Paged keys and values: for each layer keys, then values, each `[blocks, kvHeads, blockSize, headWidth]`.
 package final class CUDACache {
     let shape: CacheShape
+    let type: CacheType
     private let memory: CUDAMemory
 
-    init(_ runtime: any CUDARuntime, _ shape: CacheShape, bytes: Int) throws(DeviceError) {
+    init(_ runtime: any CUDARuntime, _ shape: CacheShape, _ type: CacheType) throws(DeviceError) {
         self.shape = shape
-        memory = try CUDAMemory(runtime, bytes: bytes, for: "the KV cache")
+        self.type = type
+        memory = try CUDAMemory(
+            runtime, bytes: 2 * shape.layers * shape.blockCount * Self.blockBytes(shape, type), for: "the KV cache")
     }
 
-    private var planeBytes: Int {
-        shape.blockCount * shape.keyValueHeads * shape.blockSize * shape.headWidth * 2
+    /// A block's keys, or values, in one layer.
+    static func blockBytes(_ shape: CacheShape, _ type: CacheType) -> Int {
+        shape.keyValueHeads * shape.blockSize * shape.headWidth * type.elementBytes
     }
+
+    private var planeBytes: Int { shape.blockCount * Self.blockBytes(shape, type) }
+
+    /// For kernels that read or write it.
+    var macros: [String: Int] { type == .fp8 ? ["MR_CACHE_FP8": 1] : [:] }
 
     func keys(_ layer: Int) -> CUDAAddress { memory.address + CUDAAddress(2 * layer * planeBytes) }
     func values(_ layer: Int) -> CUDAAddress { memory.address + CUDAAddress((2 * layer + 1) * planeBytes) }

@@ -43,6 +43,9 @@ struct CUDAStep {
         }
     }
 
+    /// NVIDIA's products are slower with a single row than with eight. Activations have room for 16.
+    static let leastProductRows = 8
+
     /// Row counts that other steps' products are padded to.
     static func padded(_ rows: Int) -> Int {
         switch rows {
