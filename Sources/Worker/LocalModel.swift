@@ -42,9 +42,10 @@ package struct LocalModel: Sendable {
     }
 
     /// Loads the weights and starts an engine on them.
+    /// - Parameter meter: is told how far loading is.
     /// - Returns: the engine, what requests need to know of the model, and the device's name for outcomes.
     package func start(
-        _ settings: Settings, onEvent: @escaping @Sendable (EngineEvent) -> Void
+        _ settings: Settings, meter: LoadMeter = LoadMeter(), onEvent: @escaping @Sendable (EngineEvent) -> Void
     ) async throws -> (engine: Engine, intake: Intake) {
         let engine = Engine()
         let checkpoint = checkpoint
@@ -57,7 +58,7 @@ package struct LocalModel: Sendable {
                 try ModelLoader.load(
                     checkpoint, on: try settings.device.open(settings),
                     budget: settings.cacheBytes.map(CacheBudget.bytes) ?? defaults.cache, maxRows: rows,
-                    maxLogitRows: defaults.maxLogitRows, contextLimit: settings.maxContext
+                    maxLogitRows: defaults.maxLogitRows, contextLimit: settings.maxContext, meter: meter
                 ).runner
             }, onEvent: onEvent)
         let served = ServedModel(

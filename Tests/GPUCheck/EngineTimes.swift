@@ -10,7 +10,8 @@ import Worker
 struct EngineTimes {
     private let path: String
     /// Short prompts, so that almost all steps are decode steps of every sequence.
-    private let (promptTokens, newTokens) = (32, 160)
+    private let promptTokens = 32
+    private let newTokens = 160
 
     init(_ path: String) { self.path = path }
 

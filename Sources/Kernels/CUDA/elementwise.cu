@@ -213,6 +213,14 @@ extern "C" __global__ void __launch_bounds__(128) mr_gather_rows(
     }
 }
 
+// tokens[r] = chosen[from[r]], where from[r] is not below 0: what the step before chose, without the host between.
+// Grid covering rows, block 256.
+extern "C" __global__ void __launch_bounds__(256) mr_take_tokens(
+    const int *chosen, const int *from, int *tokens, int rows) {
+    int r = blockIdx.x * blockDim.x + threadIdx.x;
+    if (r < rows && from[r] >= 0) tokens[r] = chosen[from[r]];
+}
+
 // Rows [q heads | k heads | v heads] of headWidth each. Rotates q and k by the row's position: pair i of a head is
 // (i, i + pairs), cosines and sines [positions][pairs]; null: no rotation. q goes to q[rows, heads *
 // headWidth]; k and v go

@@ -4,9 +4,13 @@ extension CUDADevice {
         try throwFailure()
         packed = batch
         let memory = try self.batch()
-        // The copy of the last step's batch must be over before its memory is written again.
-        if isUnderWay { try runtime.synchronize() }
-        isUnderWay = true
+        // Batches are loaded from two places in turn; the copy from this one must be over before it is written again.
+        if stepsUnderWay == 2 {
+            try runtime.synchronize()
+            stepsUnderWay = 0
+        }
+        stepsUnderWay += 1
+        choice?.stepsAfter += 1
         let decodes = !batch.sequences.isEmpty && batch.sequences.allSatisfy { $0.rows.count == 1 }
         step.mode = .eager
         step.isDecode = decodes && CUDAStep.bucket(batch.rowCount) <= memory.maxRows
@@ -15,6 +19,7 @@ extension CUDADevice {
         step.productRows =
             step.isDecode ? max(step.rows, CUDAStep.leastProductRows) : CUDAStep.padded(batch.rowCount)
         try memory.load(batch, paddedRows: step.rows, paddedSequences: step.sequences)
+        if !batch.chosen.isEmpty { try takeTokens(batch.chosen) }
         step.splits = CUDAStep.splits(positions: memory.positionEnd)
         step.tileCount = nil
         graphs.beginUngraphed()
@@ -324,7 +329,7 @@ extension CUDADevice {
         let bytes = rows * matrix.outputs * 4
         let buffer = try logitsBuffer(bytes: max(bytes, x.maxRows * matrix.outputs * 4))
         try runtime.download(source, into: UnsafeMutableRawBufferPointer(start: buffer, count: bytes))
-        isUnderWay = false
+        stepsUnderWay = 0
         return Logits(rows: rows, vocabulary: matrix.outputs, base: buffer.assumingMemoryBound(to: Float.self))
     }
 }

@@ -19,8 +19,9 @@ package final class CUDADevice: Device {
     var packed = PackedBatch()
     var step = CUDAStep()
     var graphs = CUDAStepGraphs()
-    /// A step was begun and nothing has waited for it yet.
-    var isUnderWay = false
+    /// Steps that were begun and that nothing has waited for yet.
+    var stepsUnderWay = 0
+    var choice: ChoiceUnderWay?
     private var activationRows = 0
     private var uploader: CUDAUploader?
     var scratch: [Scratch: CUDAMemory] = [:]
@@ -32,7 +33,8 @@ package final class CUDADevice: Device {
 
     /// Buffers that operations share within a step.
     enum Scratch: Hashable {
-        case gateUp, queries, logits, partial, statistics, productPartial, productCounters, widened, choices
+        case gateUp, queries, logits, partial, statistics, productPartial, productCounters, widened
+        case choices, chosenTokens
         case argmaxKeys, argmaxArrived, samplingParameters, samplingScratch, mixture(Int)
     }
 
@@ -53,6 +55,8 @@ package final class CUDADevice: Device {
     }
 
     deinit {
+        // Copies to the host may be under way.
+        try? runtime.synchronize()
         for memory in [logitsMemory, samplingMemory] { if let memory { runtime.freeHost(memory) } }
     }
 
