@@ -112,13 +112,21 @@ package enum ComputeType: String, Sendable, CaseIterable {
     case float32, bfloat16
 }
 
-/// What a GPU's KV cache holds; the CPU's holds what its products round to.
+/// What a GPU's KV cache holds: what its products take, or less. The CPU's holds what its products take.
 package enum CacheType: String, Sendable, CaseIterable {
+    /// Where the device computes in float32.
+    case float32
     case bfloat16
     /// 8-bit floats (e4m3, no scales): half the memory. Keys and values beyond 448 are cut off there.
     case fp8
 
-    package var elementBytes: Int { self == .fp8 ? 1 : 2 }
+    package var elementBytes: Int {
+        switch self {
+        case .float32: 4
+        case .bfloat16: 2
+        case .fp8: 1
+        }
+    }
 }
 
 package enum ActivationFunction: String, Sendable {

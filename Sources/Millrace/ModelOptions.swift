@@ -45,7 +45,7 @@ struct ModelOptions: ParsableArguments {
             throw ValidationError("--dtype '\(dtype)' is not one of auto, float32, bfloat16")
         }
         if kvCacheDtype != "auto", CacheType(rawValue: kvCacheDtype) == nil {
-            throw ValidationError("--kv-cache-dtype '\(kvCacheDtype)' is not one of auto, bfloat16, fp8")
+            throw ValidationError("--kv-cache-dtype '\(kvCacheDtype)' is not one of auto, float32, bfloat16, fp8")
         }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads \(threads) is not from 1 to 1024")

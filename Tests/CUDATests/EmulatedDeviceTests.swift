@@ -12,9 +12,10 @@ import Testing
         AttentionHeads(4, over: 2, width: 16), AttentionHeads(4, over: 2, width: 20),
     ]
 
-    @Test(arguments: [false, true])
-    func computesWhatTheCPUComputes(keepsQuantised: Bool) throws {
-        let device = CUDADevice(EmulatedRuntime(), graphs: false, keepsQuantised: keepsQuantised)
+    @Test(arguments: [(ComputeType.bfloat16, false), (.bfloat16, true), (.float32, false)])
+    func computesWhatTheCPUComputes(type: ComputeType, keepsQuantised: Bool) throws {
+        let device = CUDADevice(
+            EmulatedRuntime(), computeType: type, graphs: false, keepsQuantised: keepsQuantised)
         for result in try KernelChecks.run(device, seed: 3, large: false, heads: Self.heads) {
             #expect(result.passed, "\(result.name): \(result.error) is above \(result.tolerance)")
         }
@@ -38,6 +39,29 @@ import Testing
             found: try ModelSteps(model.runner, positions: 48).runAll(tokens),
             expected: try ModelSteps(cpu.runner, positions: 48).runAll(tokens))
         #expect(comparison.passes, "\(path): \(comparison)")
+    }
+
+    /// Without rounding, nothing but the order of sums is between the two.
+    @Test(arguments: tinyModels)
+    func runsWholeModelsInFloat32(_ path: String) throws {
+        let device = CUDADevice(EmulatedRuntime(), computeType: .float32)
+        guard !path.contains("mixtral") else {
+            let model = try load(path, on: device)
+            #expect(throws: DeviceError.self) { try ModelSteps(model.runner, positions: 48).runAll([1, 2, 3]) }
+            return
+        }
+        let model = try load(path, on: device)
+        let cpu = try load(path, on: CPUDevice(computeType: .float32, threads: 1))
+        let tokens = (0..<40).map { Int32(($0 * 37 + 5) % model.shape.vocabulary) }
+        let comparison = LogitComparison(
+            found: try ModelSteps(model.runner, positions: 48).runAll(tokens),
+            expected: try ModelSteps(cpu.runner, positions: 48).runAll(tokens))
+        #expect(comparison.worst < 2e-5, "\(path): \(comparison)")
+        for (how, differences) in try InvarianceChecks.run(
+            ModelSteps(model.runner, positions: 48), length: 40, seed: 9)
+        {
+            #expect(differences == 0, "\(path), \(how): \(differences) differ")
+        }
     }
 
     /// I8, with steps that are recorded and replayed among them.

@@ -13,7 +13,7 @@ extension CUDADevice {
     ) throws(DeviceError) {
         let launches = launches(cache.shape, shape)
         let call = Call(queries: queries, cache: cache, layer: layer, shape: shape, y: y, launches: launches)
-        guard launches.hasTensorCores else { return try attendAnyWidth(call) }
+        guard launches.hasTensorCores, computeType == .bfloat16 else { return try attendAnyWidth(call) }
         if step.isDecode { return try decode(call, sequences: step.sequences, maxRows: 1) }
         // What fits one tile is decode's, too: it reads keys and values once either way.
         let decodeRows = max(1, 16 / launches.group)
@@ -103,7 +103,8 @@ extension CUDADevice {
 
     private func attendAnyWidth(_ call: Call) throws(DeviceError) {
         try launch(
-            call.launches.any(rows: step.rows), of: .attentionAny, call.cache.macros,
+            call.launches.any(rows: step.rows), of: .attentionAny,
+            call.cache.macros.merging(inputMacros) { $1 },
             opening(call) + [
                 .address(call.y), .int(step.sequences), call.keyValueHeads, .int(call.launches.group),
                 .int(call.shape.headWidth), .int(call.cache.shape.blockSize), call.window, call.scale,

@@ -61,6 +61,7 @@ extension CUDADevice {
         _ name: String, _ geometry: CUDAGeometry, of source: CUDASource = .elementwise, macros: [String: Int] = [:],
         _ arguments: CUDAArgument...
     ) throws(DeviceError) {
+        let macros = source == .elementwise ? macros.merging(inputMacros) { $1 } : macros
         try runtime.launch(runtime.kernel(name, of: source, macros: macros), geometry, arguments)
     }
 
@@ -194,7 +195,7 @@ extension CUDADevice {
                 return try multiplyGatedStored(
                     input(x), rows: step.rows, matrix, stored, bias: bias, function: function,
                     into: y.roundedAddress())
-            case .widened(let weights) where runtime.products == nil:
+            case .widened(let weights) where runtime.products == nil && computeType == .bfloat16:
                 return try multiplyGatedByOwnKernel(
                     input(x), rows: step.rows, matrix, weights: weights.address, bias: bias, function: function,
                     into: y.roundedAddress())
@@ -229,6 +230,12 @@ extension CUDADevice {
         switch matrix.storage {
         case .stored(let stored):
             try multiplyStored(x, rows: rows, matrix, stored, bias: bias, accumulate: accumulate, into: y)
+        case .widened(let weights) where computeType == .float32:
+            try launch(
+                "mr_gemm_float",
+                CUDAGeometry(grid: ((matrix.outputs + 63) / 64, (rows + 63) / 64, 1), block: 256), of: .gemmFloat,
+                .address(x), .address(weights.address), .address(bias?.address ?? 0), .address(y), .int(rows),
+                .int(matrix.outputs), .int(matrix.inputs), .int(accumulate ? 1 : 0))
         case .widened(let weights):
             guard let products = runtime.products,
                 try products.multiply(
@@ -265,7 +272,7 @@ extension CUDADevice {
                 .int(shape.keyValueHeads), .int(shape.headWidth), .address(rotation?.cosines ?? 0),
                 .address(rotation?.sines ?? 0), .int(rotation?.pairs ?? 0), .address(indices.positions),
                 .address(indices.slots),
-                .address(scratch(.queries, bytes: qkv.maxRows * queryWidth * 2)),
+                .address(scratch(.queries, bytes: qkv.maxRows * queryWidth * inputBytes)),
                 .address(cache.keys(layer)), .address(cache.values(layer)), .int(shape.blockSize))
         }
     }
@@ -283,7 +290,7 @@ extension CUDADevice {
         packed.checkTables(blockSize: cache.shape.blockSize)
         y.isRounded = true
         attempt { () throws(DeviceError) in
-            let queries = try scratch(.queries, bytes: qkv.maxRows * y.width * 2)
+            let queries = try scratch(.queries, bytes: qkv.maxRows * y.width * inputBytes)
             try attend(queries, cache, layer: layer, shape, into: y.roundedAddress())
         }
     }

@@ -2,7 +2,7 @@
 ///
 /// Activations are float32, as on the CPU, and rounded to bfloat16 where they enter a matrix product; that is done
 /// by the kernel that makes them, so an activation has up to two forms. Weights and KV cache are bfloat16, sums
-/// float32.
+/// float32. With `computeType` float32 nothing is rounded, by plain kernels: to compare with, not for speed.
 package final class CUDADevice: Device {
     package typealias Matrix = CUDAMatrix
     package typealias Vector = CUDAVector
@@ -11,7 +11,7 @@ package final class CUDADevice: Device {
     package typealias Rotation = CUDARotation
     package typealias Cache = CUDACache
 
-    package let computeType = ComputeType.bfloat16
+    package let computeType: ComputeType
     package let runtime: any CUDARuntime
     /// The first failure of a step's operations, which cannot throw: `begin`, `submit` and `logits` tell it.
     private var failure: DeviceError?
@@ -46,11 +46,14 @@ package final class CUDADevice: Device {
     ///   - graphs: decode steps are recorded and replayed; takes it that the device runs one model.
     ///   - keepsQuantised: quantised weights stay as they are in memory, instead of being widened to bfloat16.
     package init(
-        _ runtime: any CUDARuntime, graphs: Bool = true, keepsQuantised: Bool = false, cacheType: CacheType = .bfloat16
+        _ runtime: any CUDARuntime, computeType: ComputeType = .bfloat16, graphs: Bool = true,
+        keepsQuantised: Bool = false, cacheType: CacheType? = nil
     ) {
+        precondition(computeType == .bfloat16 || !keepsQuantised && cacheType == nil)
         self.runtime = runtime
+        self.computeType = computeType
         self.keepsQuantised = keepsQuantised
-        self.cacheType = cacheType
+        self.cacheType = cacheType ?? (computeType == .float32 ? .float32 : .bfloat16)
         self.graphs.isEnabled = graphs
     }
 
@@ -63,11 +66,16 @@ package final class CUDADevice: Device {
     package var description: String {
         let p = runtime.properties
         return "cuda:\(p.ordinal) \(p.name), \(p.totalBytes >> 20) MiB, \(p.architecture), "
-            + "\(runtime.products == nil ? "own products" : "cuBLASLt"), bfloat16"
+            + "\(runtime.products == nil ? "own products" : "cuBLASLt"), \(computeType)"
             + (cacheType == .fp8 ? ", fp8 KV cache" : "")
     }
 
     package var availableBytes: Int? { runtime.availableBytes }
+
+    /// Of an element of what enters products.
+    var inputBytes: Int { computeType == .float32 ? 4 : 2 }
+    /// For kernels that make it.
+    var inputMacros: [String: Int] { computeType == .float32 ? ["MR_INPUT_BITS": 32] : [:] }
 
     // MARK: Failures
 
@@ -86,10 +94,11 @@ package final class CUDADevice: Device {
     package func makeMatrix(stacking parts: [MatrixSource]) throws -> CUDAMatrix {
         guard let first = parts.first else { throw DeviceError.unsupported("a matrix without parts") }
         for part in parts { try part.check(inputs: first.inputs) }
-        let uploader = try self.uploader ?? CUDAUploader(runtime)
+        let uploader = try self.uploader ?? CUDAUploader(runtime, computeType)
         self.uploader = uploader
         return try CUDAMatrix(
-            runtime, inputs: first.inputs, parts: parts, keepsQuantised: keepsQuantised, uploader: uploader)
+            runtime, inputs: first.inputs, parts: parts, keepsQuantised: keepsQuantised, elementBytes: inputBytes,
+            uploader: uploader)
     }
 
     package func makeVector(_ values: [Float]) throws -> CUDAVector { try CUDAVector(runtime, values) }
@@ -101,7 +110,7 @@ package final class CUDADevice: Device {
 
     package func makeActivation(maxRows: Int, width: Int) throws -> CUDAActivation {
         activationRows = max(activationRows, maxRows)
-        return CUDAActivation(runtime, maxRows: CUDAStep.padded(maxRows), width: width)
+        return CUDAActivation(runtime, maxRows: CUDAStep.padded(maxRows), width: width, inputBytes: inputBytes)
     }
 
     package func makeRotation(inverseFrequencies: [Float], scale: Float, maxPositions: Int) throws
