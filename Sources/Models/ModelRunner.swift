@@ -10,8 +10,9 @@ package protocol ModelRunner: AnyObject {
     func logits(_ range: Range<Int>) throws -> Logits
     /// Whether the device chooses tokens by itself.
     var choosesTokens: Bool { get }
-    /// Asks for a token for each of `batch.logitRows[range]` of the last forward pass; as many as `rows` has. Until
-    /// `finishChoosing` tells them, one further forward pass may be asked for, which takes them by `PackedBatch.chosen`.
+    /// Asks for a token for each of `batch.logitRows[range]` of the last forward pass; as many as `rows` has.
+    /// Until `finishChoosing` tells them, one further forward pass may be asked for: `PackedBatch.chosen` says which
+    /// of its rows take which of them.
     func startChoosing(_ range: Range<Int>, _ rows: CUDASamplingBatch) throws
     /// Waits for the tokens.
     func finishChoosing() throws -> [CUDASamplingBatch.Choice]

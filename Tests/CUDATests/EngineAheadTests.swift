@@ -85,13 +85,29 @@ import Worker
             expected.contains {
                 if case .finished(let sequence) = $0, case .stopToken = sequence.finish { true } else { false }
             })
-        let ahead = try await run(checkpoint, chooses: true, together: true).fates
-        #expect(ahead == expected, "together")
         let alone = try await run(checkpoint, chooses: true, together: false).fates
-        #expect(alone == expected, "one after another")
-        let scarce = try await run(checkpoint, chooses: true, together: true, blocks: 5)
-        #expect(scarce.fates == expected, "with preemption")
+        let together = try await run(checkpoint, chooses: true, together: true).fates
+        let scarce = try await run(checkpoint, chooses: true, together: true, blocks: 4)
+        // Tables say which: a fate in words takes pages.
+        #expect(Self.differing(alone.map(Self.roughly), expected.map(Self.roughly)) == [], "host and device")
+        #expect(Self.differing(together, alone) == [], "together")
+        #expect(Self.differing(scarce.fates, alone) == [], "with preemption")
         #expect(scarce.counts.preemptions > 0)
+    }
+
+    private static func differing(_ found: [Fate], _ expected: [Fate]) -> [Int] {
+        found.count == expected.count ? found.indices.filter { found[$0] != expected[$0] } : [-1]
+    }
+
+    /// Without the last digits of log-probabilities, which host and device add up differently; what they choose is equal.
+    private static func roughly(_ fate: Fate) -> Fate {
+        guard case .finished(var sequence) = fate else { return fate }
+        sequence.logprobs = sequence.logprobs.map { one in
+            TokenLogprobs(
+                token: one.token, logprob: (one.logprob * 1000).rounded() / 1000, rank: one.rank,
+                top: one.top.map { ScoredToken(token: $0.token, logprob: ($0.logprob * 1000).rounded() / 1000) })
+        }
+        return .finished(sequence)
     }
 
     /// A device that is lost in the middle of it all, wherever that is: the engine ends and says what was lost, and no

@@ -67,8 +67,8 @@ final class CUDABatch {
     /// Of `loadTiles`; behind the block tables, so only until the next `load`.
     private(set) var tiles: CUDAAddress = 0
 
-    /// Copies the batch over; the one before the last must be on the device by then. Rows from `batch.rowCount` to `paddedRows` and sequences to `paddedSequences` are
-    /// padding.
+    /// Copies the batch over; the one before the last must be on the device by then. Rows from `batch.rowCount` to
+    /// `paddedRows` and sequences to `paddedSequences` are padding.
     func load(_ batch: PackedBatch, paddedRows: Int, paddedSequences: Int) throws(DeviceError) {
         precondition(paddedRows <= maxRows && paddedSequences <= maxRows)
         // Room for a list of tiles behind the tables.

@@ -136,14 +136,18 @@ package final class WorkerService: Sendable {
     private func whileExtending<R: Sendable>(
         _ what: @escaping @Sendable () -> String, _ body: () async throws -> R
     ) async throws -> R {
-        notifier.status(what())
+        let first = what()
+        notifier.status(first)
         guard notifier.isWanted else { return try await body() }
         let extender = Task { [notifier, pause, now] in
             let start = now()
+            var told = first
             while now() - start < Self.loadLimitMs {
                 notifier.extendTimeout(ms: Self.extensionMs)
                 try await pause(Self.extensionMs / 6)
-                notifier.status(what())
+                let text = what()
+                if text != told { notifier.status(text) }
+                told = text
             }
         }
         defer { extender.cancel() }
