@@ -119,10 +119,13 @@ let package = Package(
         .target(
             name: "DeviceChecks", dependencies: ["Kernels", "Models"], path: "Tests/DeviceChecks", swiftSettings: strict),
         .executableTarget(
-            name: "GPUCheck", dependencies: ["DeviceChecks", "Kernels", "Models"], path: "Tests/GPUCheck",
-            swiftSettings: strict),
+            name: "GPUCheck", dependencies: ["DeviceChecks", "JobQueue", "Kernels", "Models", "Scheduler", "Worker"],
+            path: "Tests/GPUCheck", swiftSettings: strict),
         .testTarget(
-            name: "CUDATests", dependencies: ["Kernels", "Models", "CUDAEmulation", "DeviceChecks", "Worker", "JSON"],
+            name: "CUDATests",
+            dependencies: [
+                "Kernels", "Models", "CUDAEmulation", "DeviceChecks", "JobQueue", "Scheduler", "Worker", "JSON",
+            ],
             swiftSettings: strict),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels", "DeviceChecks"], swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),

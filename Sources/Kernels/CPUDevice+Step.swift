@@ -3,6 +3,7 @@ import CKernels
 /// A step's operations: shapes are checked here, once an operation, and trap; the kernels trust them.
 extension CPUDevice {
     package func begin(_ batch: PackedBatch) throws {
+        precondition(batch.chosen.isEmpty, "the CPU leaves choosing to its caller")
         var kernel = try self.batch.load(batch)
         guard mr_engine_begin(engine, &kernel) else {
             throw DeviceError.outOfMemory(what: "attention scratch", bytes: self.batch.positionEnd * 4)

@@ -77,13 +77,16 @@ package protocol Device: AnyObject {
     /// The result stays valid until the next call.
     func logits(_ x: Activation, rows: Int, _ matrix: Matrix, bias: Vector?, softCap: Float?) throws -> Logits
 
-    /// Whether `choose` may be called.
+    /// Whether `startChoosing` may be called.
     var choosesTokens: Bool { get }
-    /// Chooses a token for each of the first `rows` rows of x by the logits that `logits` would give, without bringing
-    /// them to the host. What is chosen depends on the row and its entry of `batch` alone.
-    func choose(
+    /// Asks for a token for each of the first `rows` rows of x by the logits that `logits` would give, without bringing
+    /// them to the host. What is chosen depends on the row and its entry of `batch` alone. One choice is under way at
+    /// a time; one more step may be begun before `finishChoosing`.
+    func startChoosing(
         _ x: Activation, rows: Int, _ matrix: Matrix, bias: Vector?, softCap: Float?, _ batch: CUDASamplingBatch
-    ) throws -> [CUDASamplingBatch.Choice]
+    ) throws
+    /// Waits for the choice under way.
+    func finishChoosing() throws -> [CUDASamplingBatch.Choice]
 
     // Mixture of experts: see `MixtureShape`.
     /// y += Σ over the chosen experts of weight * expert(x).
@@ -95,14 +98,35 @@ package protocol Device: AnyObject {
 extension Device {
     package var choosesTokens: Bool { false }
 
-    package func choose(
+    package func startChoosing(
         _ x: Activation, rows: Int, _ matrix: Matrix, bias: Vector?, softCap: Float?, _ batch: CUDASamplingBatch
-    ) throws -> [CUDASamplingBatch.Choice] { preconditionFailure("\(description) leaves choosing to the host") }
+    ) throws { preconditionFailure("\(description) leaves choosing to the host") }
+
+    package func finishChoosing() throws -> [CUDASamplingBatch.Choice] {
+        preconditionFailure("\(description) leaves choosing to the host")
+    }
 }
 
 /// What matrix multiplications and the KV cache round to. Sums are float32 in both.
 package enum ComputeType: String, Sendable, CaseIterable {
     case float32, bfloat16
+}
+
+/// What a GPU's KV cache holds: what its products take, or less. The CPU's holds what its products take.
+package enum CacheType: String, Sendable, CaseIterable {
+    /// Where the device computes in float32.
+    case float32
+    case bfloat16
+    /// 8-bit floats (e4m3, no scales): half the memory. Keys and values beyond 448 are cut off there.
+    case fp8
+
+    package var elementBytes: Int {
+        switch self {
+        case .float32: 4
+        case .bfloat16: 2
+        case .fp8: 1
+        }
+    }
 }
 
 package enum ActivationFunction: String, Sendable {

@@ -21,6 +21,9 @@ package struct PackedBatch: Sendable {
 
     /// `[rows]` token ids.
     package var tokens: [Int32] = []
+    /// Empty, or `[rows]`: the row of the choice under way (`Device.startChoosing`) that brings a row's token; -1 where
+    /// `tokens` has it.
+    package var chosen: [Int32] = []
     /// `[rows]` position of each token in its sequence.
     package var positions: [Int32] = []
     /// `[rows]` slot mapping: block number * block size + offset.

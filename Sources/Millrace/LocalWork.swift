@@ -1,5 +1,6 @@
 import JobQueue
 import Logging
+import Models
 import Submitter
 import Worker
 
@@ -9,11 +10,12 @@ struct LocalWork: Sendable {
     let model: LocalModel
     let settings: LocalModel.Settings
     let inbox = NativeWorker.Inbox()
+    let loading: LoadMeter
     /// Called with the engine once the model is loaded.
     let onStart: @Sendable (Engine) -> Void
 
     func run(_ queue: any JobQueue, _ batch: BatchID) async throws -> RunSession.WorkEnd {
-        let (engine, intake) = try await model.start(settings, onEvent: inbox.receive)
+        let (engine, intake) = try await model.start(settings, meter: loading, onEvent: inbox.receive)
         onStart(engine)
         var log = Logger(label: "worker")
         log.logLevel = .warning

@@ -31,12 +31,21 @@ struct ModelOptions: ParsableArguments {
             valueName: "size"))
     var kvCache: ByteSize?
 
+    @Option(
+        help: ArgumentHelp(
+            "What a GPU's KV cache holds: bfloat16, fp8 (half the memory, a little less exact), or auto.",
+            valueName: "type"))
+    var kvCacheDtype = "auto"
+
     @Option(help: ArgumentHelp("Cap on prompt and completion together, in tokens.", valueName: "tokens"))
     var maxModelLen: Int?
 
     func validate() throws {
         if dtype != "auto", ComputeType(rawValue: dtype) == nil {
             throw ValidationError("--dtype '\(dtype)' is not one of auto, float32, bfloat16")
+        }
+        if kvCacheDtype != "auto", CacheType(rawValue: kvCacheDtype) == nil {
+            throw ValidationError("--kv-cache-dtype '\(kvCacheDtype)' is not one of auto, float32, bfloat16, fp8")
         }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads \(threads) is not from 1 to 1024")
@@ -49,6 +58,7 @@ struct ModelOptions: ParsableArguments {
         settings.device = device
         settings.keepsQuantised = weights == .stored
         settings.computeType = ComputeType(rawValue: dtype)
+        settings.cacheType = CacheType(rawValue: kvCacheDtype)
         settings.threads = threads
         settings.cacheBytes = kvCache?.bytes
         settings.maxContext = maxModelLen

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import JSON
 import JobQueue
+import Models
 import Submitter
 import Synchronization
 import Worker
@@ -71,10 +72,13 @@ struct RunCommand: AsyncParsableCommand {
         } catch {
             throw .worker("\(error)")
         }
-        let meter = EngineMeter()
-        let work = LocalWork(model: local, settings: batching.applied(to: options.settings), onStart: meter.attach)
+        let loading = LoadMeter()
+        let meter = EngineMeter(loading)
+        let work = LocalWork(
+            model: local, settings: batching.applied(to: options.settings), loading: loading, onStart: meter.attach)
         var settings = ["dtype": options.dtype]
         if let length = options.maxModelLen { settings["max_model_len"] = String(length) }
+        if options.kvCacheDtype != "auto" { settings["kv_cache_dtype"] = options.kvCacheDtype }
         let identity = ModelIdentity(
             name: local.name, fingerprint: local.checkpoint.fingerprint, settings: settings)
         return try await complete(identity, meter: meter.read, stop: work.inbox.stop, work: work.run)
@@ -141,14 +145,19 @@ enum ExitStatus {
     }
 }
 
-/// Reads the engine's counts for the progress line, once there is an engine.
+/// For the progress line: how far the model is loaded, then the engine's counts.
 final class EngineMeter: Sendable {
     private let engine = Mutex<Engine?>(nil)
+    private let loading: LoadMeter
+
+    init(_ loading: LoadMeter) { self.loading = loading }
 
     func attach(_ engine: Engine) { self.engine.withLock { $0 = engine } }
 
     func read() -> WorkMeter {
-        guard let snapshot = engine.withLock({ $0 })?.snapshot else { return WorkMeter() }
+        guard let snapshot = engine.withLock({ $0 })?.snapshot else {
+            return WorkMeter(loadedShare: loading.share)
+        }
         return WorkMeter(promptTokens: snapshot.promptTokens, generatedTokens: snapshot.generatedTokens)
     }
 }

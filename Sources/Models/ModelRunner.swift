@@ -8,17 +8,30 @@ package protocol ModelRunner: AnyObject {
     /// Logits of `batch.logitRows[range]` of the last forward pass; at most `shape.maxLogitRows` at a time, so that a
     /// large vocabulary never needs memory for a whole step. Valid until the next call.
     func logits(_ range: Range<Int>) throws -> Logits
-    /// Whether `choose` may be called: the device chooses tokens by itself.
+    /// Whether the device chooses tokens by itself.
     var choosesTokens: Bool { get }
-    /// A token for each of `batch.logitRows[range]` of the last forward pass; as many as `rows` has.
-    func choose(_ range: Range<Int>, _ rows: CUDASamplingBatch) throws -> [CUDASamplingBatch.Choice]
+    /// Asks for a token for each of `batch.logitRows[range]` of the last forward pass; as many as `rows` has.
+    /// Until `finishChoosing` tells them, one further forward pass may be asked for: `PackedBatch.chosen` says which
+    /// of its rows take which of them.
+    func startChoosing(_ range: Range<Int>, _ rows: CUDASamplingBatch) throws
+    /// Waits for the tokens.
+    func finishChoosing() throws -> [CUDASamplingBatch.Choice]
 }
 
 extension ModelRunner {
     package var choosesTokens: Bool { false }
 
-    package func choose(_ range: Range<Int>, _ rows: CUDASamplingBatch) throws -> [CUDASamplingBatch.Choice] {
+    package func startChoosing(_ range: Range<Int>, _ rows: CUDASamplingBatch) throws {
         preconditionFailure("this model leaves choosing to the host")
+    }
+
+    package func finishChoosing() throws -> [CUDASamplingBatch.Choice] {
+        preconditionFailure("this model leaves choosing to the host")
+    }
+
+    package func choose(_ range: Range<Int>, _ rows: CUDASamplingBatch) throws -> [CUDASamplingBatch.Choice] {
+        try startChoosing(range, rows)
+        return try finishChoosing()
     }
 }
 

@@ -6,6 +6,12 @@
 ///     ... forward pass, sampling ...
 ///     scheduler.commit(sampled)                // what came out; returns those that are done
 ///
+/// or, where a step can be planned while the one before it is computed,
+///
+///     scheduler.commitAhead()
+///     scheduler.schedule(into: &plan)          // rows of tokens that are not known yet
+///     ... the last step's tokens arrive: scheduler.tell(token) ...
+///
 /// with `add`, `finish` and `cancel` at any time, also between the two.
 ///
 /// **A step** (continuous batching with chunked prefill): every decoding sequence gets its row;
@@ -49,6 +55,8 @@ package struct BatchScheduler: Sendable {
     var blocks: BlockManager
     var counts = SchedulerStatistics.Counts()
 
+    /// Sequences that await a token: see `commitAhead`.
+    var awaited = 0
     /// Slots that have rows in the step being computed; nil between steps.
     var inFlight: [Int]?
     /// Sum over running sequences of the tokens they may still generate.
@@ -154,7 +162,11 @@ package struct BatchScheduler: Sendable {
         } else {
             waiting.remove(slot, &store)
         }
-        let state = store.remove(slot)
+        var state = store.remove(slot)
+        if state.awaitsToken {
+            state.tokens.removeLast()
+            awaited -= 1
+        }
         return FinishedSequence(
             id: state.id, tokens: state.tokens, promptCount: state.promptCount,
             cachedPromptTokens: state.cachedPromptTokens, preemptions: state.preemptions)

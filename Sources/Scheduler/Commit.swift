@@ -7,11 +7,7 @@ extension BatchScheduler {
     /// - Returns: the sequences that reached `maxNewTokens`, which have left.
     @discardableResult
     package mutating func commit(_ sampled: [SampledToken]) -> [FinishedSequence] {
-        guard let slots = inFlight else {
-            precondition(sampled.isEmpty, "there is no step to commit")
-            return []
-        }
-        inFlight = nil
+        precondition(inFlight != nil || sampled.isEmpty, "there is no step to commit")
         for sample in sampled {
             guard let slot = store.slot(of: sample.id), store.states[slot].rows > 0 else {
                 continue
@@ -20,12 +16,34 @@ extension BatchScheduler {
                 store.states[slot].samples, "\(sample.id) was not to be sampled in this step")
             store.states[slot].sampled = sample.token
         }
+        return land(ahead: false)
+    }
+
+    /// `commit` before the step's tokens are known, so that the next step can be planned while this one is computed.
+    /// Each sampled sequence goes on with a token that `tell` brings: after the next `schedule`, and before what is
+    /// then called next of `commit`, `commitAhead` and `abandon`.
+    /// - Returns: the sequences that reached `maxNewTokens`, which have left, without their last token.
+    package mutating func commitAhead() -> [FinishedSequence] { land(ahead: true) }
+
+    /// The token of a sequence that `commitAhead` went on with. Sequences that left in the meantime are ignored.
+    package mutating func tell(_ sample: SampledToken) {
+        guard let slot = store.slot(of: sample.id), store.states[slot].awaitsToken else { return }
+        store.states[slot].tokens[store.states[slot].tokens.count - 1] = sample.token
+        store.states[slot].awaitsToken = false
+        awaited -= 1
+    }
+
+    /// What was in flight is computed, or will be before anything that is planned from now on.
+    private mutating func land(ahead: Bool) -> [FinishedSequence] {
+        guard let slots = inFlight else { return [] }
+        precondition(awaited == 0, "\(awaited) tokens of the step before were not told")
+        inFlight = nil
         blocks.settle()
         var finished: [FinishedSequence] = []
         // A sequence that left has no rows, nor has one that took over its slot.
         for slot in slots where store.states[slot].rows > 0 {
             advance(slot)
-            if store.states[slot].samples { append(slot) }
+            if store.states[slot].samples { append(slot, ahead: ahead) }
             // With no new token to generate, it is done once its prompt is computed.
             let isDone =
                 store.states[slot].remaining == 0
@@ -42,6 +60,7 @@ extension BatchScheduler {
     /// preempted, and are computed from their start; tokens sampled in earlier steps stay.
     package mutating func abandon() {
         guard let slots = inFlight else { return }
+        precondition(awaited == 0, "\(awaited) tokens of the step before were not told")
         inFlight = nil
         blocks.withdraw()
         for slot in slots where store.states[slot].rows > 0 {
@@ -62,11 +81,17 @@ extension BatchScheduler {
         publishComputed(slot)
     }
 
-    private mutating func append(_ slot: Int) {
-        guard let token = store.states[slot].sampled else {
-            preconditionFailure("commit lacks the token of \(store.states[slot].id)")
+    private mutating func append(_ slot: Int, ahead: Bool) {
+        if ahead {
+            store.states[slot].tokens.append(SequenceState.unknownToken)
+            store.states[slot].awaitsToken = true
+            awaited += 1
+        } else {
+            guard let token = store.states[slot].sampled else {
+                preconditionFailure("commit lacks the token of \(store.states[slot].id)")
+            }
+            store.states[slot].tokens.append(token)
         }
-        store.states[slot].tokens.append(token)
         remainingTokens -= 1
         waiting.charge(
             store.states[slot].tenant, level: store.states[slot].originLevel,

@@ -1,7 +1,7 @@
 /// A sequence that has left the scheduler: finished, or cancelled on the way.
 package struct FinishedSequence: Sendable, Equatable {
     package let id: SequenceID
-    /// Prompt and generated tokens.
+    /// Prompt and generated tokens, those that are known (`BatchScheduler.commitAhead`).
     package let tokens: [Int32]
     package let promptCount: Int
     /// Prompt tokens that the prefix cache served when it was first admitted.

@@ -37,6 +37,8 @@ extension BatchScheduler {
         if remaining != remainingTokens {
             found.append("\(remaining) tokens remain to be generated, \(remainingTokens) counted")
         }
+        let awaited = store.states.count { $0.phase != .vacant && $0.awaitsToken }
+        if awaited != self.awaited { found.append("\(awaited) sequences await a token, \(self.awaited) counted") }
         checkFlight(&found)
         if !found.isEmpty { throw IntegrityError(violations: found) }
     }
@@ -53,6 +55,12 @@ extension BatchScheduler {
             found.append("\(state.id) published blocks that are not full")
         }
         if state.remaining < 0 { found.append("\(state.id) generated too much") }
+        if state.awaitsToken && (state.computed == state.tokens.count || !state.isDecoding) {
+            found.append("\(state.id) awaits a token that is computed already")
+        }
+        if state.awaitsToken && state.published * size >= state.tokens.count {
+            found.append("\(state.id) published a token that is not known")
+        }
         var parent = BlockManager.root
         for (number, block) in state.table.enumerated() {
             let block = Int(block)

@@ -8,7 +8,7 @@ extension BatchScheduler {
     }
 
     /// Replaces `plan` by the next step. It is empty only when no sequence is left; otherwise it is
-    /// run whole, and `commit` (or `abandon`) comes before the next `schedule`.
+    /// run whole, and `commit` (or `commitAhead`, or `abandon`) comes before the next `schedule`.
     package mutating func schedule(into plan: inout StepPlan) {
         precondition(inFlight == nil, "commit or abandon the last step before scheduling another")
         plan.removeAll()
@@ -97,13 +97,16 @@ extension BatchScheduler {
                 start: start,
                 blocks: firstBlock..<(firstBlock + blockCount),
                 logits: firstLogit..<plan.logitRows.count,
-                samples: samples))
+                samples: samples, awaitsToken: store.states[slot].awaitsToken))
 
         if phase == .decode { counts.decodeRows += rows } else { counts.prefillRows += rows }
         store.states[slot].rows = rows
         store.states[slot].samples = samples
         store.states[slot].sampled = nil
-        if limits.sharesWithinStep { publishPending(slot, upTo: end / limits.blockSize) }
+        // A block with a token that is not known yet is published once it is computed.
+        if limits.sharesWithinStep && !store.states[slot].awaitsToken {
+            publishPending(slot, upTo: end / limits.blockSize)
+        }
     }
 
     /// Lets sequences planned later in this step find the blocks that this one fills. A block that

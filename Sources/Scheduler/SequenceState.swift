@@ -16,6 +16,9 @@ struct SequenceState: Sendable {
     var needsPromptLogits = false
     /// Prompt and generated tokens.
     var tokens: [Int32] = []
+    /// The last of `tokens` is `unknownToken`, until `tell` brings the right one.
+    var awaitsToken = false
+    static let unknownToken: Int32 = 0
     var promptCount = 0
     var maxNewTokens = 0
 

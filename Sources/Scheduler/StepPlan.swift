@@ -21,6 +21,8 @@ package struct StepPlan: Sendable, Equatable {
         package var logits: Range<Int>
         /// Whether `commit` expects a token for this sequence.
         package var samples: Bool
+        /// Its one row's token is what the step before samples for it, and not known yet; `tokens` has 0.
+        package var awaitsToken = false
     }
 
     package enum Phase: Sendable, Equatable {

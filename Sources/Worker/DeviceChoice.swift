@@ -56,12 +56,23 @@ package enum DeviceChoice: Sendable, Equatable {
             guard !settings.keepsQuantised else {
                 throw DeviceError.unsupported("--weights stored on the CPU, which chooses by itself")
             }
+            guard settings.cacheType == nil else {
+                throw DeviceError.unsupported(
+                    "--kv-cache-dtype on the CPU, whose KV cache holds what --dtype says; leave it out")
+            }
             return try CPUDevice(computeType: settings.computeType, threads: settings.threads)
         case .cuda(let ordinal):
-            guard settings.computeType != .float32 else {
-                throw DeviceError.unsupported("float32 on \(name): GPUs compute in bfloat16; leave --dtype out")
+            let isFloat32 = settings.computeType == .float32
+            guard !isFloat32 || !settings.keepsQuantised && settings.cacheType ?? .float32 == .float32 else {
+                throw DeviceError.unsupported(
+                    "--dtype float32 on \(name) with --weights stored or a narrower --kv-cache-dtype")
             }
-            return CUDADevice(try CUDADriver(ordinal: ordinal), keepsQuantised: settings.keepsQuantised)
+            guard isFloat32 || settings.cacheType != .float32 else {
+                throw DeviceError.unsupported("--kv-cache-dtype float32 on \(name) without --dtype float32")
+            }
+            return CUDADevice(
+                try CUDADriver(ordinal: ordinal), computeType: isFloat32 ? .float32 : .bfloat16,
+                keepsQuantised: settings.keepsQuantised, cacheType: isFloat32 ? nil : settings.cacheType)
         }
     }
 }

@@ -10,6 +10,8 @@ package struct LocalModel: Sendable {
         package var computeType: ComputeType?
         /// A GPU leaves quantised weights as they are in memory.
         package var keepsQuantised = false
+        /// What a GPU's KV cache holds; nil: bfloat16.
+        package var cacheType: CacheType?
         /// nil: one for each CPU.
         package var threads: Int?
         /// Of the KV cache; nil: 1 GiB of the host's memory, or most of what a GPU has left.
@@ -40,9 +42,10 @@ package struct LocalModel: Sendable {
     }
 
     /// Loads the weights and starts an engine on them.
+    /// - Parameter meter: is told how far loading is.
     /// - Returns: the engine, what requests need to know of the model, and the device's name for outcomes.
     package func start(
-        _ settings: Settings, onEvent: @escaping @Sendable (EngineEvent) -> Void
+        _ settings: Settings, meter: LoadMeter = LoadMeter(), onEvent: @escaping @Sendable (EngineEvent) -> Void
     ) async throws -> (engine: Engine, intake: Intake) {
         let engine = Engine()
         let checkpoint = checkpoint
@@ -55,7 +58,7 @@ package struct LocalModel: Sendable {
                 try ModelLoader.load(
                     checkpoint, on: try settings.device.open(settings),
                     budget: settings.cacheBytes.map(CacheBudget.bytes) ?? defaults.cache, maxRows: rows,
-                    maxLogitRows: defaults.maxLogitRows, contextLimit: settings.maxContext
+                    maxLogitRows: defaults.maxLogitRows, contextLimit: settings.maxContext, meter: meter
                 ).runner
             }, onEvent: onEvent)
         let served = ServedModel(

@@ -36,3 +36,18 @@ EMULATE_INSTANCE(mr_rotate_and_store);
 #define MR_GROUP 9
 #define MR_HEAD_WIDTH 256
 #include "attention_fp8_instance.h"
+
+#define MR_BLOCK_SIZE 16
+#define MR_GROUP 1
+#define MR_HEAD_WIDTH 16
+#include "attention_fp8_instance.h"
+
+#define MR_BLOCK_SIZE 16
+#define MR_GROUP 2
+#define MR_HEAD_WIDTH 16
+#include "attention_fp8_instance.h"
+
+#define MR_BLOCK_SIZE 16
+#define MR_GROUP 4
+#define MR_HEAD_WIDTH 16
+#include "attention_fp8_instance.h"

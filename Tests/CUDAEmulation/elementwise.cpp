@@ -19,4 +19,5 @@ EMULATE(mr_gate);
 EMULATE(mr_add_bias);
 EMULATE(mr_soft_cap);
 EMULATE(mr_gather_rows);
+EMULATE(mr_take_tokens);
 EMULATE(mr_rotate_and_store);

@@ -120,7 +120,7 @@ import Testing
             }
         }
         let launches = CUDALaunchAttention(headWidth: 128, group: 4, keyValueHeads: 8)
-        #expect(launches.splits(sequences: 1, keys: 4096) == 16)
+        #expect(launches.splits(sequences: 1, keys: 4096) == 64)
         #expect(launches.splits(sequences: 512, keys: 4096) == 1)
         #expect(launches.prefillTiles(rowCounts: [1, 33, 0, 5], decodeRows: 1) == [1, 128, 1, 64, 1, 0, 3, 0])
     }

@@ -46,7 +46,8 @@ import Testing
                 ["MR_HEAD_WIDTH": 64, "MR_GROUP": 3, "MR_BLOCK_SIZE": 16],
                 ["MR_HEAD_WIDTH": 256, "MR_GROUP": 4, "MR_BLOCK_SIZE": 16, "MR_CACHE_FP8": 1],
             ]
-        case "elementwise.cu", "attention_any.cu": [["MR_CACHE_FP8": 1]]
+        case "elementwise.cu", "attention_any.cu": [["MR_CACHE_FP8": 1], ["MR_INPUT_BITS": 32]]
+        case "tables.cu": [["MR_INPUT_BITS": 32]]
         case "gemm_quantized.cu": [["MR_WEIGHT_TYPE": 8]]
         default: []
         }

@@ -2,7 +2,8 @@ import CUDAEmulation
 
 @testable import Kernels
 
-/// A CUDA device that is the emulation: the whole of `CUDADevice` runs on it, graphs included.
+/// A CUDA device that is the emulation: the whole of `CUDADevice` runs on it, graphs included. A late one does nothing
+/// until somebody waits, so that host memory which is written again too early shows.
 final class EmulatedRuntime: CUDARuntime {
     let products: (any CUDAProducts)? = nil
     let availableBytes = 1 << 30
@@ -13,9 +14,29 @@ final class EmulatedRuntime: CUDARuntime {
     private(set) var launches: [String] = []
     private var recording: [() throws(DeviceError) -> Void]?
     private var graphs: [[() throws(DeviceError) -> Void]] = []
+    private let isLate: Bool
+    private var asked: [() throws(DeviceError) -> Void] = []
+    /// How many of `asked` the last `startDownload` waits for.
+    private var downloaded = 0
+
+    /// The device is lost with the launch after so many.
+    var launchesLeft = Int.max
+
+    init(isLate: Bool = false) { self.isLate = isLate }
 
     private func act(_ action: @escaping () throws(DeviceError) -> Void) throws(DeviceError) {
-        if recording != nil { recording?.append(action) } else { try action() }
+        if recording != nil { recording?.append(action) } else { try perform(action) }
+    }
+
+    private func perform(_ action: @escaping () throws(DeviceError) -> Void) throws(DeviceError) {
+        if isLate { asked.append(action) } else { try action() }
+    }
+
+    private func catchUp(_ count: Int) throws(DeviceError) {
+        let due = asked[..<count]
+        asked.removeFirst(count)
+        downloaded = max(0, downloaded - count)
+        for action in due { try action() }
     }
 
     func allocate(_ bytes: Int, for what: String) throws(DeviceError) -> CUDAAddress {
@@ -26,7 +47,11 @@ final class EmulatedRuntime: CUDARuntime {
         return CUDAAddress(UInt(bitPattern: memory))
     }
 
-    func free(_ address: CUDAAddress) { mr_emulation_free(pointer(address)) }
+    func free(_ address: CUDAAddress) {
+        // Freeing waits, as the driver's does.
+        try? catchUp(asked.count)
+        mr_emulation_free(pointer(address))
+    }
 
     func allocateHost(_ bytes: Int, for what: String) throws(DeviceError) -> UnsafeMutableRawPointer {
         .allocate(byteCount: max(bytes, 1), alignment: 64)
@@ -40,14 +65,25 @@ final class EmulatedRuntime: CUDARuntime {
 
     func upload(_ bytes: UnsafeRawBufferPointer, to address: CUDAAddress) throws(DeviceError) {
         precondition(recording == nil)
-        if let base = bytes.baseAddress { pointer(address)?.copyMemory(from: base, byteCount: bytes.count) }
+        guard let base = bytes.baseAddress, let target = pointer(address) else { return }
+        try perform { target.copyMemory(from: base, byteCount: bytes.count) }
     }
 
     func download(_ address: CUDAAddress, into bytes: UnsafeMutableRawBufferPointer) throws(DeviceError) {
+        try startDownload(address, into: bytes)
+        try synchronize()
+    }
+
+    func startDownload(_ address: CUDAAddress, into bytes: UnsafeMutableRawBufferPointer) throws(DeviceError) {
         precondition(recording == nil)
-        if let source = pointer(address) {
-            bytes.copyMemory(from: UnsafeRawBufferPointer(start: source, count: bytes.count))
-        }
+        guard let source = pointer(address) else { return }
+        try perform { bytes.copyMemory(from: UnsafeRawBufferPointer(start: source, count: bytes.count)) }
+        downloaded = asked.count
+    }
+
+    func finishDownload() throws(DeviceError) {
+        precondition(recording == nil)
+        try catchUp(downloaded)
     }
 
     func fill(_ address: CUDAAddress, with value: UInt8, count: Int) throws(DeviceError) {
@@ -55,7 +91,10 @@ final class EmulatedRuntime: CUDARuntime {
         try act { target?.initializeMemory(as: UInt8.self, repeating: value, count: count) }
     }
 
-    func synchronize() throws(DeviceError) { precondition(recording == nil) }
+    func synchronize() throws(DeviceError) {
+        precondition(recording == nil)
+        try catchUp(asked.count)
+    }
 
     func kernel(_ name: String, of source: CUDASource, macros: [String: Int]) throws(DeviceError) -> CUDAKernel {
         let suffix = macros.isEmpty ? "" : EmulatedInstances.suffix(macros)
@@ -69,7 +108,11 @@ final class EmulatedRuntime: CUDARuntime {
         _ kernel: CUDAKernel, _ geometry: CUDAGeometry, _ arguments: [CUDAArgument]
     ) throws(DeviceError) {
         launches.append(kernel.name)
-        try act { () throws(DeviceError) in
+        try act { [self] () throws(DeviceError) in
+            guard launchesLeft > 0 else {
+                throw .lost(what: "waiting for the device", error: "cuda: an illegal memory access")
+            }
+            launchesLeft -= 1
             let (x, y, z) = geometry.grid
             guard x > 0, y > 0, z > 0 else { return }
             let status = arguments.withPointers { pointers in
@@ -92,7 +135,7 @@ final class EmulatedRuntime: CUDARuntime {
     }
 
     func launch(_ graph: CUDAGraph) throws(DeviceError) {
-        for action in graphs[Int(bitPattern: graph.handle) - 1] { try action() }
+        for action in graphs[Int(bitPattern: graph.handle) - 1] { try perform(action) }
     }
 }
 

@@ -53,6 +53,12 @@ extension CUDADevice {
     /// What the first `rows` rows hold, widened where they are rounded.
     func values(of activation: CUDAActivation, rows: Int) throws -> [Float] {
         let count = rows * activation.width
+        if activation.isRounded, computeType == .float32 {
+            var values = [Float](repeating: 0, count: count)
+            let address = try activation.roundedAddress()
+            try values.withUnsafeMutableBytes { try runtime.download(address, into: $0) }
+            return values
+        }
         if activation.isRounded {
             var bits = [UInt16](repeating: 0, count: count)
             let address = try activation.roundedAddress()

@@ -16,21 +16,24 @@ package struct CheckResult: Sendable {
 }
 
 package enum KernelChecks {
-    /// Runs every scenario on `device` and on the CPU's bfloat16 kernels.
+    /// Runs every scenario on `device` and on the CPU's kernels of the same type.
     /// - Parameters:
     ///   - large: adds sizes that take a GPU.
     ///   - heads: shapes of attention to try.
     package static func run(
         _ device: CUDADevice, seed: UInt64, large: Bool, heads: [AttentionHeads] = AttentionHeads.all
     ) throws -> [CheckResult] {
-        let cpu = CheckedDevice(cpu: try CPUDevice(computeType: .bfloat16))
+        let cpu = CheckedDevice(cpu: try CPUDevice(computeType: device.computeType))
         let cuda = CheckedDevice(cuda: device)
         var draws = RandomNumbers(seed: seed)
-        return try scenarios(&draws, large: large, heads: heads).map { scenario in
+        let isFloat32 = device.computeType == .float32
+        let all = scenarios(&draws, large: large, heads: heads).filter { !(isFloat32 && $0 is MixtureScenario) }
+        return try all.map { scenario in
             let expected = try scenario.run(cpu)
             let found = try scenario.run(cuda)
-            // Rounding to bfloat16 may fall the other way where sums are a bit apart.
-            return CheckResult(name: scenario.name, error: distance(found, expected), tolerance: 5e-3)
+            // Rounding to bfloat16 may fall the other way where sums are a bit apart; float32's sums differ in order.
+            return CheckResult(
+                name: scenario.name, error: distance(found, expected), tolerance: isFloat32 ? 1e-5 : 5e-3)
         }
     }
 

@@ -11,27 +11,37 @@ import Models
                GPUCheck invariance MODEL   the same bits whatever shares the step
                GPUCheck logits MODEL       logits beside the CPU's
                GPUCheck steps MODEL        times of prefill and decode steps
+               GPUCheck engine MODEL       the engine's steps beside the device's own time
           --own      by our own matrix products, not NVIDIA's
           --stored   quantised weights stay as they are
+          --fp8      8-bit KV cache
+          --float32  nothing is rounded
         """
 
-    static func main() {
-        do { try run() } catch {
+    static func main() async {
+        do { try await run() } catch {
             print("FAIL \(error)")
             exit(1)
         }
     }
 
-    private static func run() throws {
+    private static func run() async throws {
         var arguments = Array(CommandLine.arguments.dropFirst())
         let own = arguments.contains("--own")
         let stored = arguments.contains("--stored")
+        let narrow = arguments.contains("--fp8")
+        let float32 = arguments.contains("--float32")
         arguments.removeAll { $0.hasPrefix("--") }
+        if arguments.first == "engine", arguments.count > 1 {
+            return try await EngineTimes(arguments[1]).report(sequences: arguments.dropFirst(2).compactMap { Int($0) })
+        }
         let runtime = try CUDADriver(ordinal: 0, products: own ? .own : .automatic)
         // Graphs take it that a device runs one model.
         let check = GPUCheck(
             runtime: runtime,
-            device: CUDADevice(runtime, graphs: arguments.first != "kernels", keepsQuantised: stored))
+            device: CUDADevice(
+                runtime, computeType: float32 ? .float32 : .bfloat16, graphs: arguments.first != "kernels",
+                keepsQuantised: stored, cacheType: narrow ? .fp8 : nil))
         print(check.device.description)
         switch (arguments.first, arguments.dropFirst().first) {
         case ("kernels", let seed): try check.kernels(seed: seed.flatMap { UInt64($0) })
@@ -130,7 +140,7 @@ import Models
     private func logits(_ path: String) throws {
         let model = try load(path, maxRows: 2048)
         let cpu = try ModelLoader.load(
-            path: path, on: CPUDevice(computeType: .bfloat16), budget: .blocks(64), maxRows: 512)
+            path: path, on: CPUDevice(computeType: device.computeType), budget: .blocks(64), maxRows: 512)
         let tokens = (0..<200).map { Int32(($0 * 7919 + 13) % model.shape.vocabulary) }
         let found = try ModelSteps(model.runner, positions: 400).runAll(tokens)
         let expected = try ModelSteps(cpu.runner, positions: 400).runAll(tokens)

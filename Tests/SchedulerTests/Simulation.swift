@@ -71,6 +71,9 @@ final class Simulation {
     var plan = StepPlan()
     /// The sequences of the plan's entries.
     var planned: [Subject] = []
+    /// Tokens of a step that was committed ahead, and the sequences that one of them ends.
+    var untold: [SampledToken] = []
+    var stoppedAhead: [Subject] = []
     var step = 0
     var nextID: UInt64 = 1
     var arrivals = 0

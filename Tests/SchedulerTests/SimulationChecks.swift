@@ -98,11 +98,14 @@ extension Simulation {
         try require(
             entry.blocks.count == (end + size - 1) / size,
             "\(entry.id) has a table of another length")
+        try require(
+            !entry.awaitsToken || untold.contains { $0.id == entry.id }, "\(entry.id) awaits a token that was told")
         for row in entry.rows {
             let position = entry.start + row - entry.rows.lowerBound
             let block = Int(plan.blockTables[entry.blocks.lowerBound + position / size])
             try require(
-                plan.tokens[row] == subject.tokens[position] && Int(plan.positions[row]) == position
+                plan.tokens[row] == (entry.awaitsToken ? 0 : subject.tokens[position])
+                    && Int(plan.positions[row]) == position
                     && Int(plan.slots[row]) == block * size + position % size,
                 "row \(row) of \(entry.id) is wrong")
         }

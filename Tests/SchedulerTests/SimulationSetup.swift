@@ -44,6 +44,8 @@ struct SimulationSetup {
     var abandonsPerMille: Int
     /// Share of tokens that end a sequence.
     var stopsPerMille: Int
+    /// Share of steps that are committed before their tokens are known.
+    var aheadPerMille: Int
 
     init(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
@@ -72,5 +74,6 @@ struct SimulationSetup {
         promptLogitsPerMille = random.pick([0, 100])
         abandonsPerMille = random.pick([0, 0, 0, 20])
         stopsPerMille = random.pick([0, 0, 30])
+        aheadPerMille = random.pick([0, 500, 1000])
     }
 }

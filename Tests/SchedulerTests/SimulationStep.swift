@@ -15,10 +15,13 @@ extension Simulation {
             step += 1
             try checkEntries()
             try checkNothingIdle()
+            try tell()
             let sampled = try compute()
             try cancelSome()
             try reuseSomeID(sampled)
             if random.chance(setup.abandonsPerMille) { abandon() } else { try commit(sampled) }
+        } else {
+            try tell()
         }
         try checkIntegrity()
         let statistics = scheduler.statistics
@@ -131,17 +134,36 @@ extension Simulation {
         where subject.new.maxNewTokens == 0 && subject.computed == subject.tokens.count {
             if subject.isRunning { ended.insert(subject.id) }
         }
-        let finished = scheduler.commit(sampled)
+        let isAhead = random.chance(setup.aheadPerMille)
+        let finished = isAhead ? scheduler.commitAhead() : scheduler.commit(sampled)
         try require(Set(finished.map(\.id)) == ended, "\(finished.map(\.id)) finish, not \(ended)")
         for result in finished {
             guard let subject = live[result.id.rawValue] else { continue }
-            try require(result.tokens == subject.tokens, "\(result.id) lacks tokens")
+            let isKnown = !isAhead || subject.new.maxNewTokens == 0
+            try require(
+                result.tokens == (isKnown ? subject.tokens : subject.tokens.dropLast()), "\(result.id) lacks tokens")
             try require(
                 !subject.new.needsPromptLogits || subject.delivered == subject.new.prompt.count,
                 "\(result.id) ends with prompt logits owed")
             try settle(result, subject)
         }
-        for subject in stopped { try settle(scheduler.finish(subject.id), subject) }
+        if isAhead {
+            untold = sampled
+            stoppedAhead = stopped
+        } else {
+            for subject in stopped { try settle(scheduler.finish(subject.id), subject) }
+        }
+    }
+
+    /// The tokens of a step that was committed ahead arrive; the caller sees the stop tokens among them.
+    private func tell() throws {
+        for sample in untold { scheduler.tell(sample) }
+        for subject in stoppedAhead where live[subject.id.rawValue] === subject {
+            try settle(scheduler.finish(subject.id), subject)
+        }
+        untold = []
+        stoppedAhead = []
+        try checkIntegrity()
     }
 
     /// The step fails; what it wrote is of no use.

@@ -113,6 +113,15 @@ import Testing
         #expect(line.terminal(width: 140, blocks: true).hasPrefix("███████████████░░░░░░░░░░░░░░░  100/200"))
     }
 
+    @Test func loadingIsShownUntilThereAreTokens() {
+        var progress = Progress(start: BatchCounts(total: 10), usage: Usage(), atMs: 0)
+        let counts = BatchCounts(total: 10, queued: 10)
+        progress.observe(counts, Usage(), WorkMeter(loadedShare: 0.437), atMs: 1000)
+        #expect(ProgressLine(progress).plain == "0/10 (0%), loading the model: 43%")
+        progress.observe(counts, Usage(), WorkMeter(), atMs: 2000)
+        #expect(ProgressLine(progress).plain == "0/10 (0%), starting")
+    }
+
     @Test func terminalsAreDrawnTenTimesASecondAtMost() {
         var written: [String] = []
         let display = TerminalProgress(blocks: false, width: { 60 }, write: { written.append($0) })

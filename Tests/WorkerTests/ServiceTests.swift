@@ -46,7 +46,7 @@ import Testing
                     if let outage = bed.queue.state.outage { throw outage }
                     return bed.queue
                 },
-                start: { onEvent in
+                start: { _, onEvent in
                     try await load()
                     return try await bed.makeEngine(onEvent: onEvent, onStep: onStep)
                 })

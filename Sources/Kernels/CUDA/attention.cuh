@@ -2,11 +2,11 @@
 //
 // FlashAttention-2 (https://arxiv.org/abs/2307.08691) on 16 packed rows a warp: packed row i of a sequence and kv
 // head is query head i % GROUP of row i / GROUP. The canonical order of one row's sums, whoever walks it:
-//   - keys are cut at absolute positions into splits of 256, and these into tiles of 64;
-//   - within a split, tiles ascend through an online softmax (base 2) that starts empty;
-//   - a split's result (maximum, sum, unnormalised output) is folded into those before it by `fold`, ascending.
-// A tile or split that a row sees nothing of changes nothing of that row, so it may be walked or skipped. Keys and
-// values at or after the sequence's end are read as zeros: slots that nobody has written may hold anything.
+//   - keys are cut at absolute positions into splits of 64;
+//   - a split has a softmax (base 2) of its own: its maximum, sum and unnormalised output;
+//   - these are folded into those of the splits before it by `AttentionFold`, ascending.
+// A split that a row sees nothing of changes nothing of that row, so it may be walked or skipped. Keys and values at or
+// after the sequence's end are read as zeros: slots that nobody has written may hold anything.
 #pragma once
 #include "fp8.cuh"
 
@@ -56,7 +56,7 @@ __device__ inline int mr_first_seen(int position, int window) {
 
 // How mr_attention_decode cuts a sequence: `shared` among warps by split, from split `first` on.
 struct AttentionSplits {
-    static constexpr int SPLIT = 256;
+    static constexpr int SPLIT = 64;
     int first;
     bool shared;
 
@@ -67,7 +67,7 @@ struct AttentionSplits {
     }
 };
 
-// An output from its sums; + 0 because a -0 may come or go with tiles that add nothing.
+// An output from its sums; + 0 because a -0 may come or go with splits that add nothing.
 __device__ inline float mr_attention_output(float output, float sum) {
     return __fadd_rn(__fmul_rn(output, 1.0f / sum), 0.0f);
 }
@@ -77,9 +77,9 @@ __device__ inline float mr_attention_output(float output, float sum) {
 // (WHOLE_BLOCK false) or all warps of the block fill and read together. CACHE: bf16, or fp8, which is widened to another
 // buffer before it is read.
 template <class CACHE, int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bool WHOLE_BLOCK> struct Attention {
-    static constexpr int TILE = 64, SPLIT = AttentionSplits::SPLIT, STRIDE = WIDTH + 8;
+    static constexpr int SPLIT = AttentionSplits::SPLIT, STRIDE = WIDTH + 8;
     static constexpr int COLUMNS = WIDTH / 8, STEPS = WIDTH / 16;
-    static constexpr int STAGES = TILE / STAGE; // of a tile
+    static constexpr int STAGES = SPLIT / STAGE;
     // Wide heads leave no registers for the queries and for what came before the current split.
     static constexpr bool WIDE = WIDTH > 128;
     static constexpr bool NARROW = sizeof(CACHE) == 1;
@@ -88,7 +88,7 @@ template <class CACHE, int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bo
     static constexpr int LINE = NARROW ? WIDTH : STRIDE;
     static constexpr int RING_BYTES = DEPTH * STAGE * LINE * (int)sizeof(CACHE) + (NARROW ? STAGE * STRIDE * 2 : 0);
     static constexpr int WARP_BYTES = WIDE ? 16 * STRIDE * 2 + COLUMNS * 4 * 32 * 4 : 0;
-    static_assert(WIDTH % 16 == 0 && WIDTH <= 256 && BLOCK % 16 == 0 && TILE % STAGE == 0, "attention shape");
+    static_assert(WIDTH % 16 == 0 && WIDTH <= 256 && BLOCK % 16 == 0 && SPLIT % STAGE == 0, "attention shape");
 
     AttentionCall<CACHE> call;
     CACHE *ring; // [DEPTH][STAGE][LINE]
@@ -102,7 +102,7 @@ template <class CACHE, int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bo
     int packed[2]; // packed rows of the thread
     unsigned query[WIDE ? 1 : STEPS][4];
     // The ring's writer.
-    int nextTile, nextKey, nextSlot, slot;
+    int nextSplit, nextKey, nextSlot, slot;
     bool nextValues;
     int tableBase, entry; // one warp: lane i holds entry tableBase + i of the block table
 
@@ -142,7 +142,7 @@ template <class CACHE, int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bo
             rowTo[i] = packed[i] < total ? position + 1 : 0;
         }
         loadQueries(packedFirst, total);
-        nextTile = from / TILE * TILE;
+        nextSplit = from / SPLIT * SPLIT;
         nextKey = from / STAGE * STAGE;
         nextValues = false;
         nextSlot = slot = 0;
@@ -179,7 +179,7 @@ template <class CACHE, int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bo
         }
     }
 
-    // Starts the next stage's copy, if there is one: all keys of a tile, then its values, then the next tile.
+    // Starts the next stage's copy, if there is one: all keys of a split, then its values, then the next split.
     __device__ void load() {
         if (nextKey < to) {
             const CACHE *source = nextValues ? call.values : call.keys;
@@ -194,11 +194,11 @@ template <class CACHE, int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bo
                 cp_async(target + row * LINE + column, source + line * WIDTH + column, key < end);
             }
             nextKey += STAGE;
-            if (nextKey >= least(nextTile + TILE, to)) {
-                if (nextValues) nextTile += TILE;
-                nextKey = most(nextTile, from / STAGE * STAGE);
+            if (nextKey >= least(nextSplit + SPLIT, to)) {
+                if (nextValues) nextSplit += SPLIT;
+                nextKey = most(nextSplit, from / STAGE * STAGE);
                 nextValues = !nextValues;
-                if (nextTile >= to) nextKey = to;
+                if (nextSplit >= to) nextKey = to;
             }
         }
         cp_async_commit();
@@ -209,9 +209,9 @@ template <class CACHE, int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bo
     __device__ int blockOf(int key) {
         if (WHOLE_BLOCK) return call.table[key / BLOCK];
         int index = key / BLOCK;
-        // Values follow their tile's keys, so the base may have to step back.
+        // Values follow their split's keys, so the base may have to step back.
         if (index < tableBase || index >= tableBase + 32) {
-            tableBase = nextTile / BLOCK;
+            tableBase = nextSplit / BLOCK;
             int last = (call.start + call.rows - 1) / BLOCK;
             entry = tableBase + lane <= last ? call.table[tableBase + lane] : 0;
         }
@@ -275,18 +275,18 @@ template <class CACHE, int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bo
         }
     }
 
-    // Scores of a tile to weights as the A operand, and the rows' states to the new maximum.
-    __device__ void weigh(AttentionRows<WIDTH> &rows, float (&scores)[TILE / 8][4], int tile,
-                          unsigned (&weights)[TILE / 16][4]) const {
+    // Scores of a split to weights as the A operand, and the split's maximum and this thread's part of its sum to `rows`.
+    __device__ void weigh(AttentionRows<WIDTH> &rows, float (&scores)[SPLIT / 8][4], int split,
+                          unsigned (&weights)[SPLIT / 16][4]) const {
         const float log2e = 1.44269504f;
         float scale = call.softCap > 0 ? call.scale / call.softCap * (2 * log2e) : call.scale * log2e;
         float cap = call.softCap * log2e;
-        float maximum[2] = {-MR_INFINITY, -MR_INFINITY}, factor[2], sum[2] = {0, 0};
+        float maximum[2] = {-MR_INFINITY, -MR_INFINITY};
 #pragma unroll
-        for (int n = 0; n < TILE / 8; n++) {
+        for (int n = 0; n < SPLIT / 8; n++) {
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                int key = tile + 8 * n + lane % 4 * 2 + i % 2;
+                int key = split + 8 * n + lane % 4 * 2 + i % 2;
                 float score = __fmul_rn(scores[n][i], scale);
                 // tanh(x) = 1 - 2 / (exp(2 x) + 1), which saturates rightly at both ends
                 if (call.softCap > 0) {
@@ -302,29 +302,19 @@ template <class CACHE, int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bo
         for (int r = 0; r < 2; r++) {
             maximum[r] = fmaxf(maximum[r], __shfl_xor_sync(MR_FULL_WARP, maximum[r], 1));
             maximum[r] = fmaxf(maximum[r], __shfl_xor_sync(MR_FULL_WARP, maximum[r], 2));
-            maximum[r] = fmaxf(maximum[r], rows.maximum[r]);
-            // Nothing seen yet: any finite maximum makes all weights 0.
-            float shift = maximum[r] == -MR_INFINITY ? 0.0f : maximum[r];
-            factor[r] = fast_exp2(__fadd_rn(rows.maximum[r], -shift));
             rows.maximum[r] = maximum[r];
-            maximum[r] = shift;
+            // Nothing seen: any finite maximum makes all weights 0.
+            if (maximum[r] == -MR_INFINITY) maximum[r] = 0;
         }
 #pragma unroll
-        for (int n = 0; n < TILE / 8; n++) {
+        for (int n = 0; n < SPLIT / 8; n++) {
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 scores[n][i] = fast_exp2(__fadd_rn(scores[n][i], -maximum[i / 2]));
-                sum[i / 2] = __fadd_rn(sum[i / 2], scores[n][i]);
+                rows.sum[i / 2] = __fadd_rn(rows.sum[i / 2], scores[n][i]);
             }
             weights[n / 2][n % 2 * 2] = pack_bf16(scores[n][0], scores[n][1]);
             weights[n / 2][n % 2 * 2 + 1] = pack_bf16(scores[n][2], scores[n][3]);
-        }
-#pragma unroll
-        for (int r = 0; r < 2; r++) rows.sum[r] = __fmaf_rn(rows.sum[r], factor[r], sum[r]);
-#pragma unroll
-        for (int n = 0; n < COLUMNS; n++) {
-#pragma unroll
-            for (int i = 0; i < 4; i++) rows.output[n][i] = __fmul_rn(rows.output[n][i], factor[i / 2]);
         }
     }
 
@@ -345,12 +335,24 @@ template <class CACHE, int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bo
         }
     }
 
-    __device__ void walkTile(AttentionRows<WIDTH> &rows, int tile) {
-        float scores[TILE / 8][4];
-        unsigned weights[TILE / 16][4];
+    // The result in `rows` of split `number`, or of its part in from..<to.
+    __device__ void walkSplit(AttentionRows<WIDTH> &rows, int number) {
+        float scores[SPLIT / 8][4];
+        unsigned weights[SPLIT / 16][4];
+        int split = number * SPLIT;
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            rows.maximum[r] = -MR_INFINITY;
+            rows.sum[r] = 0;
+        }
+#pragma unroll
+        for (int n = 0; n < COLUMNS; n++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) rows.output[n][i] = 0;
+        }
 #pragma unroll
         for (int u = 0; u < STAGES; u++) {
-            int key = tile + u * STAGE;
+            int key = split + u * STAGE;
             const bf16 *keys = nullptr;
             if (walked(key)) keys = take();
             if (walked(key) && seen(key, STAGE)) {
@@ -363,30 +365,14 @@ template <class CACHE, int WIDTH, int GROUP, int BLOCK, int STAGE, int DEPTH, bo
                 }
             }
         }
-        if (seen(tile, TILE)) weigh(rows, scores, tile, weights);
+        if (seen(split, SPLIT)) weigh(rows, scores, split, weights);
 #pragma unroll
         for (int u = 0; u < STAGES; u++) {
-            int key = tile + u * STAGE;
+            int key = split + u * STAGE;
             if (!walked(key)) continue;
             const bf16 *values = take();
             if (seen(key, STAGE)) addValues(rows, weights + u * STAGE / 16, values);
         }
-    }
-
-    // One split's result in `rows`. Walks its share of from..<to.
-    __device__ void walkSplit(AttentionRows<WIDTH> &rows, int split) {
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            rows.maximum[r] = -MR_INFINITY;
-            rows.sum[r] = 0;
-        }
-#pragma unroll
-        for (int n = 0; n < COLUMNS; n++) {
-#pragma unroll
-            for (int i = 0; i < 4; i++) rows.output[n][i] = 0;
-        }
-        int end = least((split + 1) * SPLIT, to);
-        for (int tile = most(split * SPLIT, from / TILE * TILE); tile < end; tile += TILE) walkTile(rows, tile);
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             rows.sum[r] = __fadd_rn(rows.sum[r], __shfl_xor_sync(MR_FULL_WARP, rows.sum[r], 1));

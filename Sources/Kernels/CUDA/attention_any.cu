@@ -1,5 +1,5 @@
 // Attention for any head width up to 512 and any cache block size, without tensor cores: the twin of attention.cu
-// where that has no instance, and its reference. MR_CACHE_FP8 as there. A row's keys ascend through one online softmax,
+// where that has no instance, its reference, and the one for float32 (MR_INPUT_BITS 32). MR_CACHE_FP8 as there. A row's keys ascend through one online softmax,
 // so its result depends on that row and its sequence alone; it is not the same bits as attention.cu's.
 #include "fp8.cuh"
 
@@ -11,8 +11,8 @@
 // rowStart, rowCount, start, tableOffset [sequences]; queries and outputs [rows, kvHeads * group * headWidth]. Rows of
 // no sequence are left alone. window 0: all; softCap 0: none.
 extern "C" __global__ void __launch_bounds__(32)
-    mr_attention_any(const bf16 *queries, const MR_CACHE *keys, const MR_CACHE *values, const int *rowStart,
-                     const int *rowCount, const int *start, const int *tableOffset, const int *tables, bf16 *outputs,
+    mr_attention_any(const MR_INPUT *queries, const MR_CACHE *keys, const MR_CACHE *values, const int *rowStart,
+                     const int *rowCount, const int *start, const int *tableOffset, const int *tables, MR_INPUT *outputs,
                      int sequences, int kvHeads, int group, int headWidth, int blockSize, int window, float scale,
                      float softCap) {
     const int perLane = 16; // columns lane + 32 i of a head
@@ -44,7 +44,7 @@ extern "C" __global__ void __launch_bounds__(32)
         if (softCap > 0) score = soft_cap(score, softCap);
         float most = fmaxf(maximum, score), factor = fast_exp(maximum - most);
         // Rounded as attention.cu rounds it for the tensor cores.
-        float weight = fast_exp(score - most), rounded = to_float(to_bf16(weight));
+        float weight = fast_exp(score - most), rounded = to_float(InputElement<MR_INPUT_BITS>::from(weight));
         maximum = most;
         sum = __fmaf_rn(sum, factor, weight);
 #pragma unroll
@@ -56,6 +56,8 @@ extern "C" __global__ void __launch_bounds__(32)
     }
 #pragma unroll
     for (int i = 0; i < perLane; i++) {
-        if (lane + 32 * i < headWidth) outputs[line + lane + 32 * i] = to_bf16(output[i] / sum);
+        if (lane + 32 * i < headWidth) {
+            outputs[line + lane + 32 * i] = InputElement<MR_INPUT_BITS>::from(output[i] / sum);
+        }
     }
 }

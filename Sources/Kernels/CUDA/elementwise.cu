@@ -1,6 +1,6 @@
 // Operations on each row by itself: norms, activations, rotation, copies. Activations `[rows, width]`,
 // float32 where they
-// are sums, bfloat16 where they are the input of a matrix product. No shape needs to be known when this is compiled.
+// are sums, MR_INPUT where they are the input of a matrix product. No shape needs to be known when this is compiled.
 //
 // Threads take eight neighbours at a time; any width works, in the same arithmetic, and multiples of 8 in 16-byte
 // accesses. Where a grid has `any` blocks along y, they share a row's columns.
@@ -33,10 +33,10 @@ __device__ __forceinline__ float inverse_deviation(float squares, float epsilon,
 
 // y = x / sqrt(mean(x^2) + epsilon) * weight
 extern "C" __global__ void __launch_bounds__(NORM_THREADS) mr_rms_norm(
-    const float *x, const float *weight, float epsilon, bf16 *y, int width) {
+    const float *x, const float *weight, float epsilon, MR_INPUT *y, int width) {
     __shared__ float scratch[32];
     const float *row = x + (long long)blockIdx.x * width;
-    bf16 *target = y + (long long)blockIdx.x * width;
+    MR_INPUT *target = y + (long long)blockIdx.x * width;
     bool wide = width % 8 == 0 && is_wide(x) && is_wide(weight) && is_wide(y);
     float factor = inverse_deviation(sum_of_squares(row, width, wide, 0, scratch), epsilon, width);
     for (int c = 8 * threadIdx.x; c < width; c += 8 * NORM_THREADS) {
@@ -70,10 +70,10 @@ extern "C" __global__ void __launch_bounds__(NORM_THREADS) mr_add_rms_norm(
 
 // y = (x - mean) / sqrt(var + epsilon) * weight + bias
 extern "C" __global__ void __launch_bounds__(NORM_THREADS) mr_layer_norm(
-    const float *x, const float *weight, const float *bias, float epsilon, bf16 *y, int width) {
+    const float *x, const float *weight, const float *bias, float epsilon, MR_INPUT *y, int width) {
     __shared__ float scratch[32];
     const float *row = x + (long long)blockIdx.x * width;
-    bf16 *target = y + (long long)blockIdx.x * width;
+    MR_INPUT *target = y + (long long)blockIdx.x * width;
     bool wide = width % 8 == 0 && is_wide(x) && is_wide(weight) && is_wide(bias) && is_wide(y);
     float sum = 0;
     for (int c = 8 * threadIdx.x; c < width; c += 8 * NORM_THREADS) {
@@ -119,8 +119,8 @@ extern "C" __global__ void __launch_bounds__(32) mr_rms_norm_heads(
     }
 }
 
-// y = bfloat16 of x. Any grid, block 256.
-extern "C" __global__ void __launch_bounds__(256) mr_round(const float *x, bf16 *y, long long count) {
+// y = x, rounded to what products take. Any grid, block 256.
+extern "C" __global__ void __launch_bounds__(256) mr_round(const float *x, MR_INPUT *y, long long count) {
     bool wide = is_wide(x) && is_wide(y);
     long long step = 8ll * blockDim.x * gridDim.x;
     for (long long c = 8 * (blockIdx.x * (long long)blockDim.x + threadIdx.x); c < count; c += step) {
@@ -133,7 +133,7 @@ extern "C" __global__ void __launch_bounds__(256) mr_round(const float *x, bf16 
 
 // y = function(x), see `activation`. Any grid, block 256.
 extern "C" __global__ void __launch_bounds__(256) mr_activate(
-    const float *x, int function, bf16 *y, long long count) {
+    const float *x, int function, MR_INPUT *y, long long count) {
     bool wide = is_wide(x) && is_wide(y);
     long long step = 8ll * blockDim.x * gridDim.x;
     for (long long c = 8 * (blockIdx.x * (long long)blockDim.x + threadIdx.x); c < count; c += step) {
@@ -149,9 +149,9 @@ extern "C" __global__ void __launch_bounds__(256) mr_activate(
 // y = function(gate + bias) * (up + bias), of rows [gate width | up width]; bias [2 * width] or null.
 // Grid (rows, any), block 256.
 extern "C" __global__ void __launch_bounds__(256) mr_gate(
-    const float *gateUp, const float *bias, int function, bf16 *y, int width) {
+    const float *gateUp, const float *bias, int function, MR_INPUT *y, int width) {
     const float *gate = gateUp + 2ll * blockIdx.x * width, *up = gate + width;
-    bf16 *target = y + (long long)blockIdx.x * width;
+    MR_INPUT *target = y + (long long)blockIdx.x * width;
     bool wide = width % 8 == 0 && is_wide(gateUp) && is_wide(bias) && is_wide(y);
     for (int c = 8 * (blockIdx.y * blockDim.x + threadIdx.x); c < width; c += 8 * blockDim.x * gridDim.y) {
         float g[8], u[8];
@@ -200,17 +200,27 @@ extern "C" __global__ void __launch_bounds__(256) mr_soft_cap(float *logits, flo
 
 // y[r] = x[wanted[r]]. Grid (wanted rows, any), block 128.
 extern "C" __global__ void __launch_bounds__(128) mr_gather_rows(
-    const bf16 *x, const int *wanted, bf16 *y, int width) {
-    const bf16 *row = x + (long long)wanted[blockIdx.x] * width;
-    bf16 *target = y + (long long)blockIdx.x * width;
+    const MR_INPUT *x, const int *wanted, MR_INPUT *y, int width) {
+    const MR_INPUT *row = x + (long long)wanted[blockIdx.x] * width;
+    MR_INPUT *target = y + (long long)blockIdx.x * width;
     bool wide = width % 8 == 0 && is_wide(x) && is_wide(y);
     for (int c = 8 * (blockIdx.y * blockDim.x + threadIdx.x); c < width; c += 8 * blockDim.x * gridDim.y) {
         if (wide) {
-            *reinterpret_cast<uint4 *>(target + c) = *reinterpret_cast<const uint4 *>(row + c);
+            const uint4 *from = reinterpret_cast<const uint4 *>(row + c);
+            uint4 *to = reinterpret_cast<uint4 *>(target + c);
+            for (int i = 0; i < MR_INPUT_BITS / 16; i++) to[i] = from[i];
         } else {
             for (int i = c; i < c + 8 && i < width; i++) target[i] = row[i];
         }
     }
+}
+
+// tokens[r] = chosen[from[r]], where from[r] is not below 0: what the step before chose, without the host between.
+// Grid covering rows, block 256.
+extern "C" __global__ void __launch_bounds__(256) mr_take_tokens(
+    const int *chosen, const int *from, int *tokens, int rows) {
+    int r = blockIdx.x * blockDim.x + threadIdx.x;
+    if (r < rows && from[r] >= 0) tokens[r] = chosen[from[r]];
 }
 
 // Rows [q heads | k heads | v heads] of headWidth each. Rotates q and k by the row's position: pair i of a head is
@@ -221,7 +231,7 @@ extern "C" __global__ void __launch_bounds__(128) mr_gather_rows(
 // Grid (rows, any), block 256.
 extern "C" __global__ void __launch_bounds__(256) mr_rotate_and_store(
     const float *qkv, int heads, int kvHeads, int headWidth, const float *cosines, const float *sines, int pairs,
-    const int *positions, const int *slots, bf16 *q, MR_CACHE *keys, MR_CACHE *values, int blockSize) {
+    const int *positions, const int *slots, MR_INPUT *q, MR_CACHE *keys, MR_CACHE *values, int blockSize) {
     long long r = blockIdx.x;
     int slot = slots[r], chunks = (headWidth + 7) / 8, total = (heads + 2 * kvHeads) * chunks;
     long long block = slot / blockSize;

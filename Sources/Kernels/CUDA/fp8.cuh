@@ -7,12 +7,12 @@ struct fp8 {
     unsigned char bits;
 };
 
-// What a cache holds: bf16, or fp8 where a kernel's macro MR_CACHE_FP8 is 1 (0 where it is not given).
-#define MR_CACHE CacheElement<MR_CACHE_FP8>::Type
-template <int narrow> struct CacheElement {
-    typedef bf16 Type;
+// What a cache holds: what enters products, or fp8 where a kernel's macro MR_CACHE_FP8 is 1 (0 where it is not given).
+#define MR_CACHE CacheElement<MR_CACHE_FP8 ? 8 : MR_INPUT_BITS>::Type
+template <int bits> struct CacheElement {
+    typedef typename InputElement<bits>::Type Type;
 };
-template <> struct CacheElement<1> {
+template <> struct CacheElement<8> {
     typedef fp8 Type;
 };
 

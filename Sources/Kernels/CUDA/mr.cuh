@@ -54,6 +54,22 @@ __device__ __forceinline__ unsigned pack_bf16(float low, float high) {
 __device__ __forceinline__ float low_float(unsigned pair) { return __uint_as_float(pair << 16); }
 __device__ __forceinline__ float high_float(unsigned pair) { return __uint_as_float(pair & 0xffff0000u); }
 
+// What enters matrix products: bfloat16, or float32 where a kernel's macro MR_INPUT_BITS is 32 (16 where it is not given).
+#ifndef MR_INPUT_BITS
+#define MR_INPUT_BITS 16
+#endif
+#define MR_INPUT InputElement<MR_INPUT_BITS>::Type
+template <int bits> struct InputElement {
+    typedef bf16 Type;
+    static __device__ __forceinline__ bf16 from(float value) { return to_bf16(value); }
+};
+template <> struct InputElement<32> {
+    typedef float Type;
+    static __device__ __forceinline__ float from(float value) { return value; }
+};
+
+__device__ __forceinline__ float to_float(float value) { return value; }
+
 // IEEE 754 half, given by its bits.
 __device__ __forceinline__ float half_to_float(unsigned short half) {
 #ifdef MR_EMULATION

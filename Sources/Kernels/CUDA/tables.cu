@@ -1,4 +1,4 @@
-// Rows of checkpoint tensors: looked up by token or position, or widened to bfloat16 as a matrix.
+// Rows of checkpoint tensors: looked up by token or position, or widened as a matrix.
 //
 // `type` is GGUF's type id (TensorType.swift), `rowBytes` the distance of two rows; tensors begin at multiples of 16
 // bytes. Layouts: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and the block layouts of ggml's
@@ -173,18 +173,18 @@ extern "C" __global__ void __launch_bounds__(128) mr_add_positions(
     }
 }
 
-// out[rows = outputs, columns = inputs] = bfloat16 of the tensor; output o is tensor row rowOrder[o] (null: o).
+// out[rows = outputs, columns = inputs] = the tensor as products take it; output o is tensor row rowOrder[o] (null: o).
 // `transposed`: the tensor lies as [inputs, outputs], and rowOrder names its columns.
 // Grid (rows, any), block 128; transposed: grid (ceil(rows / 32), ceil(columns / 32)), block 128. Static
 // shared memory 4.2 KB.
 extern "C" __global__ void __launch_bounds__(128) mr_dequantize(
-    const void *blocks, int type, long long rowBytes, const int *rowOrder, int transposed, bf16 *out, int rows,
+    const void *blocks, int type, long long rowBytes, const int *rowOrder, int transposed, MR_INPUT *out, int rows,
     int columns) {
     __shared__ float tile[32][33];
     if (!transposed) {
         long long from = rowOrder != nullptr ? rowOrder[blockIdx.x] : blockIdx.x;
         const byte *row = (const byte *)blocks + from * rowBytes;
-        bf16 *target = out + (long long)blockIdx.x * columns;
+        MR_INPUT *target = out + (long long)blockIdx.x * columns;
         bool wide = columns % 8 == 0 && is_wide(out);
         for (int c = 8 * (blockIdx.y * blockDim.x + threadIdx.x); c < columns; c += 8 * blockDim.x * gridDim.y) {
             float v[8];
@@ -205,6 +205,8 @@ extern "C" __global__ void __launch_bounds__(128) mr_dequantize(
     __syncthreads();
     for (int r = threadIdx.x >> 5; r < 32; r += 4) {
         int output = firstRow + r, input = firstColumn + lane;
-        if (output < rows && input < columns) out[(long long)output * columns + input] = to_bf16(tile[lane][r]);
+        if (output < rows && input < columns) {
+            out[(long long)output * columns + input] = InputElement<MR_INPUT_BITS>::from(tile[lane][r]);
+        }
     }
 }

@@ -4,7 +4,7 @@ extension CUDADevice {
         CUDALaunchAttention(
             headWidth: shape.headWidth, group: shape.queryHeads / shape.keyValueHeads,
             keyValueHeads: shape.keyValueHeads, multiprocessors: runtime.properties.multiprocessors,
-            sharedLimit: runtime.properties.sharedBytes)
+            sharedLimit: runtime.properties.sharedBytes, cacheBytes: cacheType.elementBytes)
     }
 
     /// y = attention of `queries` `[rows, queryHeads * headWidth]` over the cache.
@@ -13,7 +13,7 @@ extension CUDADevice {
     ) throws(DeviceError) {
         let launches = launches(cache.shape, shape)
         let call = Call(queries: queries, cache: cache, layer: layer, shape: shape, y: y, launches: launches)
-        guard launches.hasTensorCores else { return try attendAnyWidth(call) }
+        guard launches.hasTensorCores, computeType == .bfloat16 else { return try attendAnyWidth(call) }
         if step.isDecode { return try decode(call, sequences: step.sequences, maxRows: 1) }
         // What fits one tile is decode's, too: it reads keys and values once either way.
         let decodeRows = max(1, 16 / launches.group)
@@ -37,10 +37,10 @@ extension CUDADevice {
         var softCap: CUDAArgument { .float(shape.softCap ?? 0) }
         var keyValueHeads: CUDAArgument { .int(shape.keyValueHeads) }
         var macros: [String: Int] {
-            [
+            cache.macros.merging([
                 "MR_HEAD_WIDTH": shape.headWidth, "MR_GROUP": launches.group,
                 "MR_BLOCK_SIZE": cache.shape.blockSize,
-            ]
+            ]) { $1 }
         }
     }
 
@@ -103,7 +103,8 @@ extension CUDADevice {
 
     private func attendAnyWidth(_ call: Call) throws(DeviceError) {
         try launch(
-            call.launches.any(rows: step.rows), of: .attentionAny, [:],
+            call.launches.any(rows: step.rows), of: .attentionAny,
+            call.cache.macros.merging(inputMacros) { $1 },
             opening(call) + [
                 .address(call.y), .int(step.sequences), call.keyValueHeads, .int(call.launches.group),
                 .int(call.shape.headWidth), .int(call.cache.shape.blockSize), call.window, call.scale,

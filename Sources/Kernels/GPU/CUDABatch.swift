@@ -4,7 +4,9 @@ final class CUDABatch {
     let maxRows: Int
     private let runtime: any CUDARuntime
     private var memory: CUDAMemory
-    private var staging: UnsafeMutablePointer<Int32>
+    /// Two, taken in turn: a step may be loaded while the copy of the one before is still to be made.
+    private var stagings: [UnsafeMutablePointer<Int32>]
+    private var staging: UnsafeMutablePointer<Int32> { stagings[0] }
     private var tableCapacity: Int
     /// Grows each time the arrays move; graphs recorded before are void.
     private(set) var generation = 0
@@ -21,7 +23,7 @@ final class CUDABatch {
     private(set) var longestRun = 0
 
     private enum Place: Int, CaseIterable {
-        case tokens, positions, slots, rowStarts, rowCounts, starts, tableOffsets, logitRows, tables
+        case tokens, chosen, positions, slots, rowStarts, rowCounts, starts, tableOffsets, logitRows, tables
     }
 
     init(_ runtime: any CUDARuntime, maxRows: Int) throws(DeviceError) {
@@ -30,10 +32,20 @@ final class CUDABatch {
         tableCapacity = 4096
         let bytes = Self.bytes(maxRows: maxRows, tables: tableCapacity)
         memory = try CUDAMemory(runtime, bytes: bytes, for: "a step's batch")
-        staging = try runtime.allocateHost(bytes, for: "a step's batch").assumingMemoryBound(to: Int32.self)
+        stagings = try Self.makeStagings(runtime, bytes: bytes)
     }
 
-    deinit { runtime.freeHost(staging) }
+    deinit { for staging in stagings { runtime.freeHost(staging) } }
+
+    private static func makeStagings(
+        _ runtime: any CUDARuntime, bytes: Int
+    ) throws(DeviceError) -> [UnsafeMutablePointer<Int32>] {
+        var made: [UnsafeMutablePointer<Int32>] = []
+        for _ in 0..<2 {
+            made.append(try runtime.allocateHost(bytes, for: "a step's batch").assumingMemoryBound(to: Int32.self))
+        }
+        return made
+    }
 
     private static func bytes(maxRows: Int, tables: Int) -> Int { (Place.tables.rawValue * maxRows + tables) * 4 }
 
@@ -42,6 +54,8 @@ final class CUDABatch {
     }
 
     var tokens: CUDAAddress { address(.tokens) }
+    /// `PackedBatch.chosen`, where there are such.
+    var chosen: CUDAAddress { address(.chosen) }
     var positions: CUDAAddress { address(.positions) }
     var slots: CUDAAddress { address(.slots) }
     var rowStarts: CUDAAddress { address(.rowStarts) }
@@ -53,14 +67,16 @@ final class CUDABatch {
     /// Of `loadTiles`; behind the block tables, so only until the next `load`.
     private(set) var tiles: CUDAAddress = 0
 
-    /// Copies the batch over. Rows from `batch.rowCount` to `paddedRows` and sequences to `paddedSequences` are
-    /// padding.
+    /// Copies the batch over; the one before the last must be on the device by then. Rows from `batch.rowCount` to
+    /// `paddedRows` and sequences to `paddedSequences` are padding.
     func load(_ batch: PackedBatch, paddedRows: Int, paddedSequences: Int) throws(DeviceError) {
         precondition(paddedRows <= maxRows && paddedSequences <= maxRows)
         // Room for a list of tiles behind the tables.
         let needed = batch.blockTables.count + 8 * maxRows
         if needed > tableCapacity { try growTables(needed) }
         note(batch)
+        stagings.swapAt(0, 1)
+        put(batch.chosen, .chosen, padded: batch.chosen.count, with: -1)
         put(batch.tokens, .tokens, padded: paddedRows, with: 0)
         put(batch.positions, .positions, padded: paddedRows, with: 0)
         put(batch.slots, .slots, padded: paddedRows, with: -1)
@@ -98,6 +114,7 @@ final class CUDABatch {
         logitRows = batch.logitRows.count
         precondition(rows <= maxRows, "\(rows) rows exceed \(maxRows)")
         precondition(batch.logitRows.allSatisfy { (0..<rows).contains(Int($0)) }, "a logit row outside the batch")
+        precondition(batch.chosen.isEmpty || batch.chosen.count == rows)
         precondition(batch.tokens.allSatisfy { $0 >= 0 } && batch.positions.allSatisfy { $0 >= 0 })
         precondition(batch.slots.allSatisfy { $0 >= 0 } && batch.blockTables.allSatisfy { $0 >= 0 })
         positionEnd = Int(batch.positions.max() ?? -1) + 1
@@ -113,8 +130,9 @@ final class CUDABatch {
         let bytes = Self.bytes(maxRows: maxRows, tables: capacity)
         try runtime.synchronize()
         memory = try CUDAMemory(runtime, bytes: bytes, for: "a step's block tables")
-        runtime.freeHost(staging)
-        staging = try runtime.allocateHost(bytes, for: "a step's batch").assumingMemoryBound(to: Int32.self)
+        for staging in stagings { runtime.freeHost(staging) }
+        stagings = []
+        stagings = try Self.makeStagings(runtime, bytes: bytes)
         tableCapacity = capacity
         generation += 1
     }

@@ -4,16 +4,22 @@ extension CUDADevice {
         try throwFailure()
         packed = batch
         let memory = try self.batch()
-        // The copy of the last step's batch must be over before its memory is written again.
-        if isUnderWay { try runtime.synchronize() }
-        isUnderWay = true
+        // Batches are loaded from two places in turn; the copy from this one must be over before it is written again.
+        if stepsUnderWay == 2 {
+            try runtime.synchronize()
+            stepsUnderWay = 0
+        }
+        stepsUnderWay += 1
+        choice?.stepsAfter += 1
         let decodes = !batch.sequences.isEmpty && batch.sequences.allSatisfy { $0.rows.count == 1 }
         step.mode = .eager
         step.isDecode = decodes && CUDAStep.bucket(batch.rowCount) <= memory.maxRows
         step.rows = step.isDecode ? CUDAStep.bucket(batch.rowCount) : batch.rowCount
         step.sequences = step.isDecode ? step.rows : batch.sequences.count
-        step.productRows = step.isDecode ? step.rows : CUDAStep.padded(batch.rowCount)
+        step.productRows =
+            step.isDecode ? max(step.rows, CUDAStep.leastProductRows) : CUDAStep.padded(batch.rowCount)
         try memory.load(batch, paddedRows: step.rows, paddedSequences: step.sequences)
+        if !batch.chosen.isEmpty { try takeTokens(batch.chosen) }
         step.splits = CUDAStep.splits(positions: memory.positionEnd)
         step.tileCount = nil
         graphs.beginUngraphed()
@@ -52,9 +58,11 @@ extension CUDADevice {
     }
 
     func launch(
-        _ name: String, _ geometry: CUDAGeometry, of source: CUDASource = .elementwise, _ arguments: CUDAArgument...
+        _ name: String, _ geometry: CUDAGeometry, of source: CUDASource = .elementwise, macros: [String: Int] = [:],
+        _ arguments: CUDAArgument...
     ) throws(DeviceError) {
-        try runtime.launch(runtime.kernel(name, of: source, macros: [:]), geometry, arguments)
+        let macros = source == .elementwise ? macros.merging(inputMacros) { $1 } : macros
+        try runtime.launch(runtime.kernel(name, of: source, macros: macros), geometry, arguments)
     }
 
     // MARK: Rows
@@ -187,7 +195,7 @@ extension CUDADevice {
                 return try multiplyGatedStored(
                     input(x), rows: step.rows, matrix, stored, bias: bias, function: function,
                     into: y.roundedAddress())
-            case .widened(let weights) where runtime.products == nil:
+            case .widened(let weights) where runtime.products == nil && computeType == .bfloat16:
                 return try multiplyGatedByOwnKernel(
                     input(x), rows: step.rows, matrix, weights: weights.address, bias: bias, function: function,
                     into: y.roundedAddress())
@@ -222,6 +230,12 @@ extension CUDADevice {
         switch matrix.storage {
         case .stored(let stored):
             try multiplyStored(x, rows: rows, matrix, stored, bias: bias, accumulate: accumulate, into: y)
+        case .widened(let weights) where computeType == .float32:
+            try launch(
+                "mr_gemm_float",
+                CUDAGeometry(grid: ((matrix.outputs + 63) / 64, (rows + 63) / 64, 1), block: 256), of: .gemmFloat,
+                .address(x), .address(weights.address), .address(bias?.address ?? 0), .address(y), .int(rows),
+                .int(matrix.outputs), .int(matrix.inputs), .int(accumulate ? 1 : 0))
         case .widened(let weights):
             guard let products = runtime.products,
                 try products.multiply(
@@ -252,12 +266,13 @@ extension CUDADevice {
         precondition((rotation?.pairs ?? 0) * 2 <= shape.headWidth, "a rotation is wider than a head")
         attempt { () throws(DeviceError) in
             try launch(
-                "mr_rotate_and_store", CUDALaunch.rows(step.rows, width: qkv.width), .address(qkv.floatAddress()),
+                "mr_rotate_and_store", CUDALaunch.rows(step.rows, width: qkv.width), macros: cache.macros,
+                .address(qkv.floatAddress()),
                 .int(queryWidth / shape.headWidth),
                 .int(shape.keyValueHeads), .int(shape.headWidth), .address(rotation?.cosines ?? 0),
                 .address(rotation?.sines ?? 0), .int(rotation?.pairs ?? 0), .address(indices.positions),
                 .address(indices.slots),
-                .address(scratch(.queries, bytes: qkv.maxRows * queryWidth * 2)),
+                .address(scratch(.queries, bytes: qkv.maxRows * queryWidth * inputBytes)),
                 .address(cache.keys(layer)), .address(cache.values(layer)), .int(shape.blockSize))
         }
     }
@@ -275,7 +290,7 @@ extension CUDADevice {
         packed.checkTables(blockSize: cache.shape.blockSize)
         y.isRounded = true
         attempt { () throws(DeviceError) in
-            let queries = try scratch(.queries, bytes: qkv.maxRows * y.width * 2)
+            let queries = try scratch(.queries, bytes: qkv.maxRows * y.width * inputBytes)
             try attend(queries, cache, layer: layer, shape, into: y.roundedAddress())
         }
     }
@@ -321,7 +336,7 @@ extension CUDADevice {
         let bytes = rows * matrix.outputs * 4
         let buffer = try logitsBuffer(bytes: max(bytes, x.maxRows * matrix.outputs * 4))
         try runtime.download(source, into: UnsafeMutableRawBufferPointer(start: buffer, count: bytes))
-        isUnderWay = false
+        stepsUnderWay = 0
         return Logits(rows: rows, vocabulary: matrix.outputs, base: buffer.assumingMemoryBound(to: Float.self))
     }
 }

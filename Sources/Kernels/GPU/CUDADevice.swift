@@ -2,7 +2,7 @@
 ///
 /// Activations are float32, as on the CPU, and rounded to bfloat16 where they enter a matrix product; that is done
 /// by the kernel that makes them, so an activation has up to two forms. Weights and KV cache are bfloat16, sums
-/// float32.
+/// float32. With `computeType` float32 nothing is rounded, by plain kernels: to compare with, not for speed.
 package final class CUDADevice: Device {
     package typealias Matrix = CUDAMatrix
     package typealias Vector = CUDAVector
@@ -11,7 +11,7 @@ package final class CUDADevice: Device {
     package typealias Rotation = CUDARotation
     package typealias Cache = CUDACache
 
-    package let computeType = ComputeType.bfloat16
+    package let computeType: ComputeType
     package let runtime: any CUDARuntime
     /// The first failure of a step's operations, which cannot throw: `begin`, `submit` and `logits` tell it.
     private var failure: DeviceError?
@@ -19,8 +19,9 @@ package final class CUDADevice: Device {
     var packed = PackedBatch()
     var step = CUDAStep()
     var graphs = CUDAStepGraphs()
-    /// A step was begun and nothing has waited for it yet.
-    var isUnderWay = false
+    /// Steps that were begun and that nothing has waited for yet.
+    var stepsUnderWay = 0
+    var choice: ChoiceUnderWay?
     private var activationRows = 0
     private var uploader: CUDAUploader?
     var scratch: [Scratch: CUDAMemory] = [:]
@@ -32,33 +33,49 @@ package final class CUDADevice: Device {
 
     /// Buffers that operations share within a step.
     enum Scratch: Hashable {
-        case gateUp, queries, logits, partial, statistics, productPartial, productCounters, widened, choices
+        case gateUp, queries, logits, partial, statistics, productPartial, productCounters, widened
+        case choices, chosenTokens
         case argmaxKeys, argmaxArrived, samplingParameters, samplingScratch, mixture(Int)
     }
 
     /// Quantised weights stay as they are in memory.
     private let keepsQuantised: Bool
+    let cacheType: CacheType
 
     /// - Parameters:
     ///   - graphs: decode steps are recorded and replayed; takes it that the device runs one model.
     ///   - keepsQuantised: quantised weights stay as they are in memory, instead of being widened to bfloat16.
-    package init(_ runtime: any CUDARuntime, graphs: Bool = true, keepsQuantised: Bool = false) {
+    package init(
+        _ runtime: any CUDARuntime, computeType: ComputeType = .bfloat16, graphs: Bool = true,
+        keepsQuantised: Bool = false, cacheType: CacheType? = nil
+    ) {
+        precondition(computeType == .bfloat16 || !keepsQuantised && cacheType == nil)
         self.runtime = runtime
+        self.computeType = computeType
         self.keepsQuantised = keepsQuantised
+        self.cacheType = cacheType ?? (computeType == .float32 ? .float32 : .bfloat16)
         self.graphs.isEnabled = graphs
     }
 
     deinit {
+        // Copies to the host may be under way.
+        try? runtime.synchronize()
         for memory in [logitsMemory, samplingMemory] { if let memory { runtime.freeHost(memory) } }
     }
 
     package var description: String {
         let p = runtime.properties
         return "cuda:\(p.ordinal) \(p.name), \(p.totalBytes >> 20) MiB, \(p.architecture), "
-            + "\(runtime.products == nil ? "own products" : "cuBLASLt"), bfloat16"
+            + "\(runtime.products == nil ? "own products" : "cuBLASLt"), \(computeType)"
+            + (cacheType == .fp8 ? ", fp8 KV cache" : "")
     }
 
     package var availableBytes: Int? { runtime.availableBytes }
+
+    /// Of an element of what enters products.
+    var inputBytes: Int { computeType == .float32 ? 4 : 2 }
+    /// For kernels that make it.
+    var inputMacros: [String: Int] { computeType == .float32 ? ["MR_INPUT_BITS": 32] : [:] }
 
     // MARK: Failures
 
@@ -77,10 +94,11 @@ package final class CUDADevice: Device {
     package func makeMatrix(stacking parts: [MatrixSource]) throws -> CUDAMatrix {
         guard let first = parts.first else { throw DeviceError.unsupported("a matrix without parts") }
         for part in parts { try part.check(inputs: first.inputs) }
-        let uploader = try self.uploader ?? CUDAUploader(runtime)
+        let uploader = try self.uploader ?? CUDAUploader(runtime, computeType)
         self.uploader = uploader
         return try CUDAMatrix(
-            runtime, inputs: first.inputs, parts: parts, keepsQuantised: keepsQuantised, uploader: uploader)
+            runtime, inputs: first.inputs, parts: parts, keepsQuantised: keepsQuantised, elementBytes: inputBytes,
+            uploader: uploader)
     }
 
     package func makeVector(_ values: [Float]) throws -> CUDAVector { try CUDAVector(runtime, values) }
@@ -92,7 +110,7 @@ package final class CUDADevice: Device {
 
     package func makeActivation(maxRows: Int, width: Int) throws -> CUDAActivation {
         activationRows = max(activationRows, maxRows)
-        return CUDAActivation(runtime, maxRows: CUDAStep.padded(maxRows), width: width)
+        return CUDAActivation(runtime, maxRows: CUDAStep.padded(maxRows), width: width, inputBytes: inputBytes)
     }
 
     package func makeRotation(inverseFrequencies: [Float], scale: Float, maxPositions: Int) throws
@@ -113,11 +131,11 @@ package final class CUDADevice: Device {
         guard shape.blockCount <= Int(Int32.max) / shape.blockSize else {
             throw DeviceError.unsupported("\(shape.blockCount) KV blocks of \(shape.blockSize)")
         }
-        return try CUDACache(runtime, shape, bytes: cacheBlockBytes(shape) * shape.blockCount)
+        return try CUDACache(runtime, shape, cacheType)
     }
 
     package func cacheBlockBytes(_ shape: CacheShape) -> Int {
-        2 * shape.layers * shape.keyValueHeads * shape.headWidth * shape.blockSize * 2
+        2 * shape.layers * CUDACache.blockBytes(shape, cacheType)
     }
 
     /// The batch's arrays, made once the largest activation is known.

@@ -9,6 +9,8 @@ package final class CUDADriver: CUDARuntime {
     private let api: mr_cuda_driver
     private let device: Int32
     private let stream: UnsafeMutableRawPointer
+    /// The end of the last `startDownload`.
+    private let downloaded: UnsafeMutableRawPointer
     private let compiler: CUDACompiler
     private var modules: [CUDAModuleKey: UnsafeMutableRawPointer] = [:]
     private var kernels: [CUDAKernelKey: CUDAKernel] = [:]
@@ -57,6 +59,10 @@ package final class CUDADriver: CUDARuntime {
         var stream: UnsafeMutableRawPointer?
         try Self.check(api, api.cuStreamCreate(&stream, 1), "making a stream")
         self.stream = stream!
+        var event: UnsafeMutableRawPointer?
+        // Without times, which cost.
+        try Self.check(api, api.cuEventCreate(&event, 2), "making an event")
+        downloaded = event!
         compiler = try CUDACompiler(
             libraries, architecture: properties.architecture, cacheFolder: cacheFolder)
         if choice != .own {
@@ -74,6 +80,7 @@ package final class CUDADriver: CUDARuntime {
         library = nil
         for graph in graphs { _ = api.cuGraphExecDestroy(graph) }
         for module in modules.values { _ = api.cuModuleUnload(module) }
+        _ = api.cuEventDestroy_v2(downloaded)
         _ = api.cuStreamDestroy_v2(stream)
         _ = api.cuDevicePrimaryCtxRelease_v2(device)
     }
@@ -173,6 +180,19 @@ extension CUDADriver {
             try check(api.cuMemcpyDtoHAsync_v2(base, address, bytes.count, stream), "copying from the device")
         }
         try synchronize()
+    }
+
+    package func startDownload(
+        _ address: CUDAAddress, into bytes: UnsafeMutableRawBufferPointer
+    ) throws(DeviceError) {
+        if let base = bytes.baseAddress, !bytes.isEmpty {
+            try check(api.cuMemcpyDtoHAsync_v2(base, address, bytes.count, stream), "copying from the device")
+        }
+        try check(api.cuEventRecord(downloaded, stream), "recording an event")
+    }
+
+    package func finishDownload() throws(DeviceError) {
+        try check(api.cuEventSynchronize(downloaded), "waiting for the device")
     }
 
     /// From device memory to device memory.

@@ -3,7 +3,7 @@ import Foundation
 /// Weights `[outputs, inputs]`.
 package final class CUDAMatrix {
     enum Storage {
-        /// bfloat16
+        /// As products take them: bfloat16, or float32.
         case widened(CUDAMemory)
         case stored(CUDAStoredWeights)
     }
@@ -15,7 +15,7 @@ package final class CUDAMatrix {
     let storage: Storage
 
     init(
-        _ runtime: any CUDARuntime, inputs: Int, parts: [MatrixSource], keepsQuantised: Bool,
+        _ runtime: any CUDARuntime, inputs: Int, parts: [MatrixSource], keepsQuantised: Bool, elementBytes: Int,
         uploader: CUDAUploader
     ) throws(DeviceError) {
         self.inputs = inputs
@@ -26,11 +26,11 @@ package final class CUDAMatrix {
             return
         }
         let memory = try CUDAMemory(
-            runtime, bytes: outputs * inputs * 2, for: "weights \(parts[0].tensor.name)")
+            runtime, bytes: outputs * inputs * elementBytes, for: "weights \(parts[0].tensor.name)")
         var target = memory.address
         for part in parts {
             try uploader.widen(part, into: target)
-            target += CUDAAddress(part.outputs * inputs * 2)
+            target += CUDAAddress(part.outputs * inputs * elementBytes)
         }
         storage = .widened(memory)
     }
@@ -79,15 +79,17 @@ package final class CUDAActivation {
     package let maxRows: Int
     package let width: Int
     private let runtime: any CUDARuntime
+    private let inputBytes: Int
     private var floats: CUDAMemory?
     private var rounded: CUDAMemory?
-    /// Whether the bfloat16 form is the one that counts.
+    /// Whether the form that products take is the one that counts.
     package var isRounded = false
 
-    init(_ runtime: any CUDARuntime, maxRows: Int, width: Int) {
+    init(_ runtime: any CUDARuntime, maxRows: Int, width: Int, inputBytes: Int) {
         self.runtime = runtime
         self.maxRows = maxRows
         self.width = width
+        self.inputBytes = inputBytes
     }
 
     /// The float32 form's place.
@@ -98,10 +100,10 @@ package final class CUDAActivation {
         return memory.address
     }
 
-    /// The bfloat16 form's place.
+    /// The place of the form that products take.
     package func roundedAddress() throws(DeviceError) -> CUDAAddress {
         if let rounded { return rounded.address }
-        let memory = try CUDAMemory(runtime, bytes: maxRows * width * 2, for: "an activation of \(maxRows) rows")
+        let memory = try CUDAMemory(runtime, bytes: maxRows * width * inputBytes, for: "an activation of \(maxRows) rows")
         rounded = memory
         return memory.address
     }
@@ -140,19 +142,28 @@ package final class CUDARotation {
     var sines: CUDAAddress { sineMemory.address }
 }
 
-/// Paged keys and values: for each layer keys, then values, each `[blocks, kvHeads, blockSize, headWidth]` bfloat16.
+/// Paged keys and values: for each layer keys, then values, each `[blocks, kvHeads, blockSize, headWidth]`.
 package final class CUDACache {
     let shape: CacheShape
+    let type: CacheType
     private let memory: CUDAMemory
 
-    init(_ runtime: any CUDARuntime, _ shape: CacheShape, bytes: Int) throws(DeviceError) {
+    init(_ runtime: any CUDARuntime, _ shape: CacheShape, _ type: CacheType) throws(DeviceError) {
         self.shape = shape
-        memory = try CUDAMemory(runtime, bytes: bytes, for: "the KV cache")
+        self.type = type
+        memory = try CUDAMemory(
+            runtime, bytes: 2 * shape.layers * shape.blockCount * Self.blockBytes(shape, type), for: "the KV cache")
     }
 
-    private var planeBytes: Int {
-        shape.blockCount * shape.keyValueHeads * shape.blockSize * shape.headWidth * 2
+    /// A block's keys, or values, in one layer.
+    static func blockBytes(_ shape: CacheShape, _ type: CacheType) -> Int {
+        shape.keyValueHeads * shape.blockSize * shape.headWidth * type.elementBytes
     }
+
+    private var planeBytes: Int { shape.blockCount * Self.blockBytes(shape, type) }
+
+    /// For kernels that read or write it.
+    var macros: [String: Int] { type == .fp8 ? ["MR_CACHE_FP8": 1] : [:] }
 
     func keys(_ layer: Int) -> CUDAAddress { memory.address + CUDAAddress(2 * layer * planeBytes) }
     func values(_ layer: Int) -> CUDAAddress { memory.address + CUDAAddress((2 * layer + 1) * planeBytes) }

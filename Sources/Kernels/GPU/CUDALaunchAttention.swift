@@ -27,7 +27,7 @@ package struct CUDALaunchAttention: Sendable {
     }
 
     /// Keys of a split: AttentionSplits::SPLIT.
-    package static let splitKeys = 256
+    package static let splitKeys = 64
 
     /// Whether attention.cu has this head width; attention_any.cu takes all up to 512.
     package var hasTensorCores: Bool { headWidth % 16 == 0 && headWidth <= 256 }

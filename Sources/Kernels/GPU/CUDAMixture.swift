@@ -13,6 +13,9 @@ extension CUDADevice {
             precondition(back.outputs == router.inputs && back.inputs == down[0].inputs)
         }
         attempt { () throws(DeviceError) in
+            guard computeType == .bfloat16 else {
+                throw .unsupported("a mixture of experts in float32 on a GPU; leave --dtype out")
+            }
             let launch = CUDALaunchMixture(
                 rows: step.rows, experts: shape.experts, chosen: shape.chosen, hidden: router.inputs,
                 inner: down[0].inputs)

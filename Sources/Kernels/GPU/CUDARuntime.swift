@@ -2,8 +2,8 @@
 package typealias CUDAAddress = UInt64
 
 /// What `CUDADevice` stands on: memory, launches, graphs. `CUDADriver` is the real one; tests have one that runs
-/// the same kernels on the CPU. Everything is asked for in order and done in that order; only `download` and
-/// `synchronize` wait. Belongs to one thread at a time.
+/// the same kernels on the CPU. Everything is asked for in order and done in that order; only `download`,
+/// `finishDownload` and `synchronize` wait. Belongs to one thread at a time.
 package protocol CUDARuntime: AnyObject {
     var properties: CUDAProperties { get }
     /// Products by NVIDIA's library, where it is there; nil: our own kernels compute them.
@@ -21,6 +21,10 @@ package protocol CUDARuntime: AnyObject {
     func upload(_ bytes: UnsafeRawBufferPointer, to address: CUDAAddress) throws(DeviceError)
     /// Waits until the bytes are there.
     func download(_ address: CUDAAddress, into bytes: UnsafeMutableRawBufferPointer) throws(DeviceError)
+    /// Asks for the bytes, which are there once `finishDownload` has waited; one at a time.
+    func startDownload(_ address: CUDAAddress, into bytes: UnsafeMutableRawBufferPointer) throws(DeviceError)
+    /// Waits for what was asked for up to the last `startDownload`, and for nothing after it.
+    func finishDownload() throws(DeviceError)
     func fill(_ address: CUDAAddress, with value: UInt8, count: Int) throws(DeviceError)
     func synchronize() throws(DeviceError)
 

@@ -21,6 +21,7 @@ package struct CUDASource: Hashable, Sendable {
     static let attention = CUDASource("attention.cu")
     static let attentionAny = CUDASource("attention_any.cu")
     static let gemm = CUDASource("gemm.cu")
+    static let gemmFloat = CUDASource("gemm_float.cu")
     static let gemmQuantized = CUDASource("gemm_quantized.cu")
     static let groups = CUDASource("groups.cu")
     static let mixture = CUDASource("mixture.cu")

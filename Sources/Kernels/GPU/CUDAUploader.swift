@@ -1,7 +1,8 @@
 /// Brings checkpoint tensors onto the device: from the mapped file through page-locked memory, in pieces, and
-/// widened to bfloat16 there.
+/// widened there to what products take.
 final class CUDAUploader {
     private let runtime: any CUDARuntime
+    private let computeType: ComputeType
     private let pieces: [UnsafeMutableRawPointer]
     private var next = 0
     private var raw: CUDAMemory?
@@ -9,8 +10,9 @@ final class CUDAUploader {
     /// Of each of two pieces; one is filled while the other is on its way.
     private static let pieceBytes = 32 << 20
 
-    init(_ runtime: any CUDARuntime) throws(DeviceError) {
+    init(_ runtime: any CUDARuntime, _ computeType: ComputeType) throws(DeviceError) {
         self.runtime = runtime
+        self.computeType = computeType
         let first = try runtime.allocateHost(Self.pieceBytes, for: "copying weights")
         do throws(DeviceError) {
             pieces = [first, try runtime.allocateHost(Self.pieceBytes, for: "copying weights")]
@@ -22,11 +24,11 @@ final class CUDAUploader {
 
     deinit { for piece in pieces { runtime.freeHost(piece) } }
 
-    /// Writes `part` as bfloat16 `[outputs, inputs]` to `target`.
+    /// Writes `part` as products take it, `[outputs, inputs]`, to `target`.
     func widen(_ part: MatrixSource, into target: CUDAAddress) throws(DeviceError) {
         let tensor = part.tensor
         let bytes = UnsafeRawBufferPointer(rebasing: tensor.bytes[..<(tensor.rows * tensor.rowBytes)])
-        if tensor.type == .bf16, !part.transposed, part.rowOrder == nil {
+        if tensor.type == (computeType == .float32 ? .f32 : .bf16), !part.transposed, part.rowOrder == nil {
             try copy(bytes, to: target)
         } else if part.transposed || part.rowOrder != nil {
             try widenWhole(part, bytes, into: target)
@@ -71,7 +73,7 @@ final class CUDAUploader {
             try copy(UnsafeRawBufferPointer(rebasing: slice), to: source)
             try launch(
                 tensor, from: source, order: 0, transposed: false, outputs: count, inputs: tensor.columns,
-                into: target + CUDAAddress(first * tensor.columns * 2))
+                into: target + CUDAAddress(first * tensor.columns * (computeType == .float32 ? 4 : 2)))
         }
     }
 
@@ -98,7 +100,8 @@ final class CUDAUploader {
         _ tensor: WeightTensor, from source: CUDAAddress, order: CUDAAddress, transposed: Bool, outputs: Int,
         inputs: Int, into target: CUDAAddress
     ) throws(DeviceError) {
-        let kernel = try runtime.kernel("mr_dequantize", of: .tables, macros: [:])
+        let kernel = try runtime.kernel(
+            "mr_dequantize", of: .tables, macros: computeType == .float32 ? ["MR_INPUT_BITS": 32] : [:])
         try runtime.launch(
             kernel, CUDALaunch.dequantize(outputs: outputs, inputs: inputs, transposed: transposed),
             [

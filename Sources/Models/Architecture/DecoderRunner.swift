@@ -29,7 +29,8 @@ package final class DecoderRunner<D: Device>: ModelRunner {
     }
 
     init(
-        _ sources: DecoderSources, configuration: DecoderConfiguration, shape: ModelShape, device: D
+        _ sources: DecoderSources, configuration: DecoderConfiguration, shape: ModelShape, device: D,
+        meter: LoadMeter
     ) throws {
         self.configuration = configuration
         self.shape = shape
@@ -38,7 +39,7 @@ package final class DecoderRunner<D: Device>: ModelRunner {
         func buffer(_ width: Int) throws -> D.Activation {
             try device.makeActivation(maxRows: shape.maxRows, width: width)
         }
-        weights = try DecoderWeights(sources, configuration: c, on: device)
+        weights = try DecoderWeights(sources, configuration: c, on: device, meter: meter)
         rotations = try c.rotaries.map {
             try device.makeRotation(
                 inverseFrequencies: $0.inverseFrequencies, scale: $0.attentionFactor,
@@ -113,12 +114,14 @@ package final class DecoderRunner<D: Device>: ModelRunner {
 
     package var choosesTokens: Bool { device.choosesTokens }
 
-    package func choose(_ range: Range<Int>, _ rows: CUDASamplingBatch) throws -> [CUDASamplingBatch.Choice] {
+    package func startChoosing(_ range: Range<Int>, _ rows: CUDASamplingBatch) throws {
         precondition(range.count <= shape.maxLogitRows, "\(range.count) rows exceed \(shape.maxLogitRows)")
         device.gatherLogitRows(buffers.block, range: range, into: buffers.logitRows)
-        return try device.choose(
+        try device.startChoosing(
             buffers.logitRows, rows: range.count, weights.head, bias: nil, softCap: configuration.logitSoftCap, rows)
     }
+
+    package func finishChoosing() throws -> [CUDASamplingBatch.Choice] { try device.finishChoosing() }
 
     /// stream += output(attention(norm(stream)))
     private func attend(_ layer: DecoderWeights<D>.Layer, _ number: Int) {

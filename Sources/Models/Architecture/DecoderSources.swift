@@ -44,3 +44,28 @@ struct DecoderSources {
     /// `[vocabulary, hidden]`; the embedding where they are tied.
     var head: WeightTensor
 }
+
+extension DecoderSources {
+    /// What a device is given of tables and matrices; norms and biases are nothing beside it.
+    var byteCount: Int {
+        var parts = layers.flatMap { layer in
+            let inner =
+                switch layer.feedForward {
+                case .dense(let up, let down): [up, down]
+                case .mixture(let router, let gateUp, let down): [router] + gateUp + down
+                }
+            return ([layer.queryKeyValue, layer.attentionOutput] + inner).flatMap(\.parts)
+        }
+        parts.append(MatrixSource(head))
+        return parts.reduce(embedding.byteCount + (positions?.byteCount ?? 0)) { $0 + $1.byteCount }
+    }
+}
+
+extension WeightTensor {
+    var byteCount: Int { rows * rowBytes }
+}
+
+extension MatrixSource {
+    /// Its rows alone, where it is a part of a tensor.
+    var byteCount: Int { rowOrder.map { $0.count * tensor.rowBytes } ?? tensor.byteCount }
+}

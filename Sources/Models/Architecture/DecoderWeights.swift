@@ -35,10 +35,13 @@ struct DecoderWeights<D: Device> {
     let finalNorm: Norm
     let head: D.Matrix
 
-    init(_ sources: DecoderSources, configuration: DecoderConfiguration, on device: D) throws {
-        let maker = Maker(device: device)
-        embedding = try device.makeTable(sources.embedding)
-        positions = try sources.positions.map(device.makeTable)
+    init(
+        _ sources: DecoderSources, configuration: DecoderConfiguration, on device: D, meter: LoadMeter
+    ) throws {
+        meter.begin(bytes: sources.byteCount)
+        let maker = Maker(device: device, meter: meter)
+        embedding = try maker.table(sources.embedding)
+        positions = try sources.positions.map(maker.table)
         layers = try sources.layers.map { try maker.layer($0, mixture: configuration.mixture) }
         finalNorm = try maker.norm(sources.finalNorm)
         head = try maker.matrix([MatrixSource(sources.head)])
@@ -46,6 +49,13 @@ struct DecoderWeights<D: Device> {
 
     private struct Maker {
         let device: D
+        let meter: LoadMeter
+
+        func table(_ source: WeightTensor) throws -> D.Table {
+            let table = try device.makeTable(source)
+            meter.add(bytes: source.byteCount)
+            return table
+        }
 
         func layer(_ source: DecoderSources.Layer, mixture: MixtureShape?) throws -> Layer {
             Layer(
@@ -82,7 +92,11 @@ struct DecoderWeights<D: Device> {
             Linear(matrix: try matrix(source.parts), bias: try source.bias.map(device.makeVector))
         }
 
-        func matrix(_ parts: [MatrixSource]) throws -> D.Matrix { try device.makeMatrix(stacking: parts) }
+        func matrix(_ parts: [MatrixSource]) throws -> D.Matrix {
+            let matrix = try device.makeMatrix(stacking: parts)
+            meter.add(bytes: parts.reduce(0) { $0 + $1.byteCount })
+            return matrix
+        }
     }
 }
 

@@ -28,9 +28,10 @@ package enum ModelLoader {
     ///   - maxRows: most tokens in one step.
     ///   - maxLogitRows: most rows of logits at a time; 64 rows of a vocabulary of 262144 take 64 MiB.
     ///   - contextLimit: caps sequences below what the model was made for.
+    ///   - meter: is told how far loading is.
     package static func load<D: Device>(
         _ checkpoint: Checkpoint, on device: D, budget: CacheBudget, maxRows: Int = 512,
-        maxLogitRows: Int = 64, contextLimit: Int? = nil, blockSize: Int = 16
+        maxLogitRows: Int = 64, contextLimit: Int? = nil, blockSize: Int = 16, meter: LoadMeter = LoadMeter()
     ) throws(ModelError) -> LoadedModel {
         precondition(maxRows > 0 && maxLogitRows > 0 && blockSize > 0)
         let configuration = checkpoint.configuration
@@ -57,7 +58,8 @@ package enum ModelLoader {
             maxLogitRows: min(maxLogitRows, maxRows))
         do {
             let runner = try DecoderRunner(
-                checkpoint.sources, configuration: configuration, shape: shape, device: device)
+                checkpoint.sources, configuration: configuration, shape: shape, device: device,
+                meter: meter)
             if case .available(let share) = budget { try runner.growCache(toShare: share) }
             return LoadedModel(
                 runner: runner, configuration: configuration, tokenizer: checkpoint.tokenizer,

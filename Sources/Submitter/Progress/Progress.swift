@@ -5,10 +5,13 @@ package struct WorkMeter: Sendable, Equatable {
     /// Without those that the prefix cache had.
     package var promptTokens: Int
     package var generatedTokens: Int
+    /// How much of the model is loaded, 0 to 1, while it is; else nil.
+    package var loadedShare: Double?
 
-    package init(promptTokens: Int = 0, generatedTokens: Int = 0) {
+    package init(promptTokens: Int = 0, generatedTokens: Int = 0, loadedShare: Double? = nil) {
         self.promptTokens = promptTokens
         self.generatedTokens = generatedTokens
+        self.loadedShare = loadedShare
     }
 }
 
@@ -55,7 +58,7 @@ package struct Progress: Sendable {
     private let startMs: Int64
     private let startUsage: Usage
     private var usage: Usage
-    private var meter: WorkMeter?
+    private(set) var meter: WorkMeter?
     private var samples: [Sample]
     private var sizes = Sizes()
     private let windowMs: Int64

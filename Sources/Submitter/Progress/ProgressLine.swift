@@ -26,6 +26,8 @@ struct ProgressLine {
         if let rates = progress.rates {
             parts.append("prompt \(rates.prompt.brief) tok/s")
             parts.append("generated \(rates.generated.brief) tok/s")
+        } else if let share = progress.meter?.loadedShare {
+            parts.append("loading the model: \(Int(share * 100))%")
         } else {
             parts.append("starting")
         }

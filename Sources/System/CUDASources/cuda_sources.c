@@ -50,6 +50,9 @@ static const unsigned char sampling_cu[] = {
 static const unsigned char sampling_cuh[] = {
 #embed "../../Kernels/CUDA/sampling.cuh"
 };
+static const unsigned char gemm_float_cu[] = {
+#embed "../../Kernels/CUDA/gemm_float.cu"
+};
 static const unsigned char tables_cu[] = {
 #embed "../../Kernels/CUDA/tables.cu"
 };
@@ -62,6 +65,7 @@ static const mr_cuda_source sources[] = {
     {"elementwise.cu", elementwise_cu, sizeof(elementwise_cu)},
     {"fp8.cuh", fp8_cuh, sizeof(fp8_cuh)},
     {"gemm.cu", gemm_cu, sizeof(gemm_cu)},
+    {"gemm_float.cu", gemm_float_cu, sizeof(gemm_float_cu)},
     {"gemm.cuh", gemm_cuh, sizeof(gemm_cuh)},
     {"gemm_quantized.cu", gemm_quantized_cu, sizeof(gemm_quantized_cu)},
     {"gemm_quantized.cuh", gemm_quantized_cuh, sizeof(gemm_quantized_cuh)},

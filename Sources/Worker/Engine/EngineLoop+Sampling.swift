@@ -4,7 +4,7 @@ import Scheduler
 /// Reading a step's logits: tokens to choose, and prompt positions to score.
 extension EngineLoop {
     /// One row of the step's logits.
-    private struct WantedRow {
+    struct WantedRow {
         var id: SequenceID
         var position: Int
         /// The sequence's next token is chosen from it; else it scores a token of the prompt.
@@ -20,7 +20,7 @@ extension EngineLoop {
         }
     }
 
-    private func wantedRows() -> [WantedRow] {
+    func wantedRows() -> [WantedRow] {
         plan.entries.flatMap { entry in
             entry.logits.map { place in
                 WantedRow(
@@ -81,7 +81,7 @@ extension EngineLoop {
         return row.samples || generation.wantsPromptRow(row.position)
     }
 
-    private func accept(_ choice: CUDASamplingBatch.Choice, _ wanted: WantedRow) {
+    func accept(_ choice: CUDASamplingBatch.Choice, _ wanted: WantedRow) {
         do throws(SamplingError) {
             guard let step = try running[wanted.id]?.generation.accept(choice) else { return }
             note(step, of: wanted.id)

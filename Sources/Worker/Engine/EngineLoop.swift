@@ -4,6 +4,9 @@ import Models
 import Scheduler
 
 /// The step loop: schedule, forward, sample, commit. Belongs to the engine's thread.
+///
+/// Where the device chooses tokens by itself, the next step is planned and begun while it computes this one, with rows
+/// whose tokens only the device knows yet (EngineLoop+Ahead). What comes out is the same.
 final class EngineLoop {
     struct Running {
         var generation: GenerationState
@@ -11,13 +14,15 @@ final class EngineLoop {
         var firstTokenAt: ContinuousClock.Instant?
     }
 
-    private var scheduler: BatchScheduler
+    var scheduler: BatchScheduler
     let runner: any ModelRunner
     private let tokenizer: any Tokenizer
     private let emit: (EngineEvent) -> Void
     var running: [SequenceID: Running] = [:]
     private(set) var plan = StepPlan()
-    private var sampled: [Scheduler.SampledToken] = []
+    /// The step that was begun last, while its tokens are not known.
+    var ahead: StepAhead?
+    var sampled: [Scheduler.SampledToken] = []
     private var ended: [SequenceID] = []
     var sampler = Sampler()
     var choices = CUDASamplingBatch()
@@ -37,7 +42,7 @@ final class EngineLoop {
         snapshot = EngineSnapshot(statistics: scheduler.statistics, room: scheduler.room)
     }
 
-    var isIdle: Bool { scheduler.isEmpty }
+    var isIdle: Bool { scheduler.isEmpty && ahead == nil }
 
     func add(_ job: EngineJob) {
         snapshot.acceptedJobs += 1
@@ -67,16 +72,21 @@ final class EngineLoop {
         }
     }
 
-    /// One forward pass and what follows from it.
+    /// One forward pass and what follows from it, or from the one before.
     /// - Throws: when the device failed; nothing can run on it any more.
     func step() throws {
+        let start = clock.now
         scheduler.schedule(into: &plan)
         if !plan.isEmpty {
-            let start = clock.now
             noteStarts()
-            try runner.forward(PackedBatch(plan))
-            try sample()
-            commit()
+            try runner.forward(PackedBatch(plan, chosen: ahead?.places ?? [:]))
+        }
+        try finishAhead()
+        if !plan.isEmpty {
+            if try !chooseAhead() {
+                try sample()
+                settle(scheduler.commit(sampled))
+            }
             stepTimes.add(clock.now - start)
         }
         refreshSnapshot()
@@ -104,8 +114,9 @@ final class EngineLoop {
         if case .finished = step { ended.append(id) }
     }
 
-    private func commit() {
-        for finished in scheduler.commit(sampled) { complete(finished) }
+    /// Ends the sequences that the scheduler let go, and those that a token ended.
+    func settle(_ finished: [FinishedSequence]) {
+        for finished in finished { complete(finished) }
         for id in ended {
             if let finished = scheduler.finish(id) { complete(finished) }
         }
@@ -156,8 +167,16 @@ final class EngineLoop {
 
 extension PackedBatch {
     /// The scheduler's plan as kernels read it; shares the plan's arrays.
-    init(_ plan: StepPlan) {
+    /// - Parameter places: of the sequences that await a token, in the choice under way.
+    init(_ plan: StepPlan, chosen places: [SequenceID: Int32]) {
         self.init()
+        if plan.entries.contains(where: \.awaitsToken) {
+            chosen = Array(repeating: -1, count: plan.rowCount)
+            for entry in plan.entries where entry.awaitsToken {
+                guard let place = places[entry.id] else { preconditionFailure("\(entry.id) awaits no choice") }
+                chosen[entry.rows.lowerBound] = place
+            }
+        }
         tokens = plan.tokens
         positions = plan.positions
         slots = plan.slots

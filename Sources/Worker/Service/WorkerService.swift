@@ -1,13 +1,15 @@
 import JobQueue
 import Logging
+import Models
 import Synchronization
 
 /// A worker as a service: reports while it loads, is ready when the model is loaded and the queue answers, feeds the
 /// watchdog while the engine gets on, drains when it is told to stop.
 package final class WorkerService: Sendable {
     /// Loads the model and starts an engine on it.
-    package typealias Start = @Sendable (_ onEvent: @escaping @Sendable (EngineEvent) -> Void)
-        async throws -> (engine: Engine, intake: Intake)
+    package typealias Start = @Sendable (
+        _ meter: LoadMeter, _ onEvent: @escaping @Sendable (EngineEvent) -> Void
+    ) async throws -> (engine: Engine, intake: Intake)
 
     package typealias OpenQueue = @Sendable () async throws(JobQueueError) -> any JobQueue
 
@@ -67,8 +69,11 @@ package final class WorkerService: Sendable {
     /// - Throws: what the model's loading or `NativeWorker.run` throws.
     package func run() async throws {
         let early = try await reportStarting()
-        let (engine, intake) = try await whileExtending("loading the model") { try await start(inbox.receive) }
-        let queue = try await whileExtending("waiting for the queue") { try await awaitQueue(early) }
+        let meter = LoadMeter()
+        let (engine, intake) = try await whileExtending({ Self.loading(meter) }) {
+            try await start(meter, inbox.receive)
+        }
+        let queue = try await whileExtending({ "waiting for the queue" }) { try await awaitQueue(early) }
         let worker = NativeWorker(
             settings, identity: identity, inbox: inbox, queue: queue, engine: engine, intake: intake, now: now,
             log: log)
@@ -123,17 +128,26 @@ package final class WorkerService: Sendable {
         }
     }
 
+    private static func loading(_ meter: LoadMeter) -> String {
+        "loading the model" + (meter.share.map { ": \(Int($0 * 100))%" } ?? "")
+    }
+
     /// Tells the service manager that something is still going on, for as long as it may.
     private func whileExtending<R: Sendable>(
-        _ what: String, _ body: () async throws -> R
+        _ what: @escaping @Sendable () -> String, _ body: () async throws -> R
     ) async throws -> R {
-        notifier.status(what)
+        let first = what()
+        notifier.status(first)
         guard notifier.isWanted else { return try await body() }
         let extender = Task { [notifier, pause, now] in
             let start = now()
+            var told = first
             while now() - start < Self.loadLimitMs {
                 notifier.extendTimeout(ms: Self.extensionMs)
-                try await pause(Self.extensionMs / 3)
+                try await pause(Self.extensionMs / 6)
+                let text = what()
+                if text != told { notifier.status(text) }
+                told = text
             }
         }
         defer { extender.cancel() }
