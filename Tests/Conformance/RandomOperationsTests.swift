@@ -284,7 +284,7 @@ struct Comparison {
 
     mutating func recover() async {
         // Often enough for requests to be in two crashes.
-        if chance(30) { now = now + 3000 }
+        if chance(60) { now = now + 3000 }
         let at = now
         _ = await same("recover") {
             try await $0.recover(at: at)

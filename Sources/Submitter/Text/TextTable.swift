@@ -4,8 +4,10 @@ struct TextTable {
     private let right: [Bool]
     private let isFixed: [Bool]
 
-    /// Columns of names are not made narrower than this.
+    /// Columns of names are made so narrow, then columns left out, then names made narrower still.
+    private static let narrow = 8
     private static let narrowest = 6
+    private static let fewest = 5
     private static let gap = 2
 
     /// - Parameter headings: one that begins with `>` is of a column of figures, with `=` of one that is not narrowed.
@@ -25,11 +27,16 @@ struct TextTable {
     func lines(width: Int) -> [String] {
         var widths = right.indices.map { column in rows.map { $0[column].columns }.max() ?? 0 }
         func total() -> Int { widths.reduce(0, +) + Self.gap * (widths.count - 1) }
-        while total() > width {
-            let names = isFixed.indices.filter { !isFixed[$0] && widths[$0] > Self.narrowest }
-            guard let widest = names.max(by: { widths[$0] < widths[$1] }) else { break }
-            widths[widest] -= 1
+        func shrink(to least: Int) {
+            while total() > width {
+                let names = widths.indices.filter { !isFixed[$0] && widths[$0] > least }
+                guard let widest = names.max(by: { widths[$0] < widths[$1] }) else { break }
+                widths[widest] -= 1
+            }
         }
+        shrink(to: Self.narrow)
+        while total() > width, widths.count > Self.fewest { widths.removeLast() }
+        shrink(to: Self.narrowest)
         while total() > width, widths.count > 1 { widths.removeLast() }
         return rows.map { row in
             var line = ""
