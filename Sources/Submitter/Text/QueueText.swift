@@ -135,6 +135,7 @@ package struct WorkersReport: Sendable {
     var speedLine: String {
         let prompt = workers.reduce(0) { $0 + $1.promptTokensPerSecond }
         let generated = workers.reduce(0) { $0 + $1.generatedTokensPerSecond }
-        return "\(workers.count.grouped) worker\(workers.count == 1 ? "" : "s"): \(prompt.brief) prompt tok/s, \(generated.brief) generated tok/s"
+        let who = "\(workers.count.grouped) worker\(workers.count == 1 ? "" : "s")"
+        return "\(who): \(prompt.brief) prompt tok/s, \(generated.brief) generated tok/s"
     }
 }
