@@ -26,6 +26,7 @@ let package = Package(
         .target(name: "CUDASources", path: "Sources/System/CUDASources", cSettings: kernelFlags),
         .systemLibrary(name: "CNotify", path: "Sources/System/CNotify"),
         .systemLibrary(name: "CSecrets", path: "Sources/System/CSecrets"),
+        .systemLibrary(name: "CTLS", path: "Sources/System/CTLS"),
         .target(name: "CTOML", path: "Sources/System/CTOML"),
         .target(
             name: "CSimdjson", path: "Sources/System/CSimdjson",
@@ -50,7 +51,7 @@ let package = Package(
 
         .target(
             name: "JobQueue",
-            dependencies: ["JSON", "CHiredis", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: ["JSON", "CHiredis", "CTLS", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: strict),
 
         .target(

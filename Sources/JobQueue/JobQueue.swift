@@ -46,6 +46,8 @@ package protocol JobQueue: Sendable {
     /// was; when nobody has any at that priority, all start anew. Nothing of a paused queue, nor of a batch past its
     /// window, is leased, whether `recover` has run or not.
     func lease(_ claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> [LeasedRequest]
+    /// Whether `lease` would lease something now.
+    func hasWork(for claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> Bool
     /// Extends leases to `durationMs` from now; `.lost` for each that is not the caller's any more. A lease
     /// past its time is still its worker's until `recover` takes it back.
     func renew(_ leases: [Lease], durationMs: Int64, at now: Timestamp)
@@ -68,6 +70,8 @@ package protocol JobQueue: Sendable {
     /// Repeating it changes nothing; a batch that ended otherwise throws `wrongState`.
     func cancel(_ batch: BatchID, at now: Timestamp) async throws(JobQueueError)
     func status(_ batch: BatchID) async throws(JobQueueError) -> BatchStatus
+    /// Requests of the batch that are queued, by model; what no worker serves waits here.
+    func backlog(_ batch: BatchID) async throws(JobQueueError) -> [String: Int]
     /// Batches of `tenant` (nil: of all), newest first (by opening).
     func list(tenant: String?, limit: Int) async throws(JobQueueError) -> [BatchStatus]
     /// Outcomes after `cursor` (nil: from the first), at most `limit`, in the order asked for. In input order

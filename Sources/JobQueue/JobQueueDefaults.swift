@@ -12,6 +12,10 @@ extension JobQueue {
         throw .invalidArgument("this store cannot pause a single batch")
     }
 
+    package func backlog(_ batch: BatchID) async throws(JobQueueError) -> [String: Int] {
+        throw .invalidArgument("this store does not know a batch's models")
+    }
+
     package func list(limit: Int) async throws(JobQueueError) -> [BatchStatus] {
         try await list(tenant: nil, limit: limit)
     }

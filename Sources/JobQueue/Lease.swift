@@ -23,8 +23,7 @@ package struct LeasedRequest: Sendable, Equatable {
     package var expiresAt: Timestamp
     /// When the batch's window ends; nil: never.
     package var deadline: Timestamp?
-    /// Attempts that ended in an expired lease: its worker crashed, hung or was cut off. A worker runs a request with
-    /// two of them alone, so that it takes no neighbours along (I7).
+    /// Attempts that ended in an expired lease: its worker crashed, hung or was cut off. See `LeaseClaim.Suspects`.
     package var crashes: Int
 
     package init(

@@ -1,7 +1,7 @@
 /// Where a queue is, as people write it: a path is an SQLite file, a URL a Redis server.
 ///
 ///     redis://[user[:password]@]host[:port][/database][?queue=name]
-///     rediss://...                                     the same over TLS
+///     rediss://...[?queue=name&cert=file&key=file]     the same over TLS; a certificate for servers that ask for one
 ///     unix:///path/of/socket[?db=number&queue=name]
 ///     path/of/file.sqlite
 ///

@@ -7,6 +7,18 @@ package struct RedisAddress: Sendable, Equatable, CustomStringConvertible {
 
     package var endpoint: Endpoint
     package var usesTLS: Bool
+    /// Who we are to a server that asks for certificates (Redis's own default); files in PEM.
+    package struct ClientCertificate: Sendable, Equatable {
+        package var certificate: String
+        package var key: String
+
+        package init(certificate: String, key: String) {
+            self.certificate = certificate
+            self.key = key
+        }
+    }
+
+    package var clientCertificate: ClientCertificate?
     /// Nil: the server's default user.
     package var user: String?
     package var password: String?
@@ -48,7 +60,7 @@ package struct RedisAddress: Sendable, Equatable, CustomStringConvertible {
     /// What follows `redis://`.
     init(authority text: String, usesTLS: Bool) throws(JobQueueError) {
         var rest = text
-        let options = try Self.takeOptions(from: &rest, allowed: ["queue"])
+        let options = try Self.takeOptions(from: &rest, allowed: usesTLS ? ["queue", "cert", "key"] : ["queue"])
         var user: String?
         var password: String?
         // A password may contain an '@'; a host may not.
@@ -69,6 +81,12 @@ package struct RedisAddress: Sendable, Equatable, CustomStringConvertible {
         try self.init(
             endpoint: .tcp(host: host, port: port), usesTLS: usesTLS, user: user, password: password,
             database: database, queue: options["queue"] ?? Self.defaultQueue)
+        switch (options["cert"], options["key"]) {
+        case (nil, nil): break
+        case (let certificate?, let key): clientCertificate = ClientCertificate(
+            certificate: certificate, key: key ?? certificate)
+        case (nil, _?): throw .invalidArgument("the queue's URL has key=FILE without cert=FILE")
+        }
     }
 
     /// What follows `unix://`.
@@ -148,13 +166,21 @@ package struct RedisAddress: Sendable, Equatable, CustomStringConvertible {
         return decoded
     }
 
+    private static func encoded(_ path: String) -> String {
+        path.replacing("%", with: "%25").replacing("&", with: "%26").replacing("?", with: "%3F")
+    }
+
     /// Without the password (I10).
     package var description: String {
         let who = user.map { "\($0)@" } ?? ""
         switch endpoint {
         case .tcp(let host, let port):
             let shown = host.contains(":") ? "[\(host)]" : host
-            return "\(usesTLS ? "rediss" : "redis")://\(who)\(shown):\(port)/\(database)?queue=\(queue)"
+            let identity = clientCertificate.map {
+                "&cert=\(Self.encoded($0.certificate))&key=\(Self.encoded($0.key))"
+            } ?? ""
+            let scheme = usesTLS ? "rediss" : "redis"
+            return "\(scheme)://\(who)\(shown):\(port)/\(database)?queue=\(queue)\(identity)"
         case .unix(let path): return "unix://\(path)?db=\(database)&queue=\(queue)"
         }
     }

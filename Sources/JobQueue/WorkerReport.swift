@@ -8,7 +8,7 @@ package struct WorkerReport: Sendable, Equatable {
     package var name: String
     package var host: String
     package var processID: Int
-    /// Models that it serves.
+    /// Models that it serves; `*` in a name stands for anything.
     package var models: [String]
     /// `cpu`, `cuda:0`, an upstream's name.
     package var backend: String
@@ -52,6 +52,26 @@ package struct WorkerReport: Sendable, Equatable {
 }
 
 extension WorkerReport {
+    /// Whether it takes requests of this model, now or soon. One that names no model suits everybody.
+    package func serves(_ model: String) -> Bool {
+        phase != .draining && (model.isEmpty || models.contains { Self.matches(Array(model.utf8), Array($0.utf8)) })
+    }
+
+    private static func matches(_ name: [UInt8], _ pattern: [UInt8]) -> Bool {
+        let parts = pattern.split(separator: UInt8(ascii: "*"), omittingEmptySubsequences: false)
+        guard parts.count > 1 else { return name == pattern }
+        guard name.count >= parts[0].count + parts[parts.count - 1].count, name.starts(with: parts[0]),
+            name.reversed().starts(with: parts[parts.count - 1].reversed())
+        else { return false }
+        // In between each part is found as early as it can be.
+        var rest = name[parts[0].count..<(name.count - parts[parts.count - 1].count)]
+        for part in parts.dropFirst().dropLast() where !part.isEmpty {
+            guard let found = rest.firstRange(of: part) else { return false }
+            rest = rest[found.upperBound...]
+        }
+        return true
+    }
+
     package var forgetAt: Timestamp { reportedAt + lifetimeMs }
 
     /// - Throws: `invalidArgument` for what no store takes.

@@ -43,7 +43,9 @@ struct StatusCommand: AsyncParsableCommand {
                 watch
                 ? try await BatchWatch(queue, clock: .system).run(batch, display: ConsoleOutput.progress())
                 : try await queue.status(batch)
-            print(json ? status.json.text : status.text)
+            let unserved = try await UnservedModels.of(batch, on: queue, at: RunClock.system.now())
+            print(json ? status.json.with(unserved).text : status.text)
+            if !json { ConsoleOutput.note(unserved) }
             if watch { try ExitStatus.end(of: status) }
         }
     }
@@ -51,6 +53,9 @@ struct StatusCommand: AsyncParsableCommand {
     private func showOpen(_ queue: any JobQueue) async throws {
         let list = BatchList(try await queue.list(tenant: nil, limit: 1000).filter { !$0.state.isTerminal })
         print(json ? list.json.text : list.text)
+        let now = RunClock.system.now()
+        let unserved = UnservedModels(try await queue.overview(at: now), try await queue.workers(at: now))
+        if !json { ConsoleOutput.note(unserved) }
     }
 }
 
@@ -99,7 +104,8 @@ struct WaitCommand: AsyncParsableCommand {
         try await queue.withQueue { queue in
             let status = try await BatchWatch(queue, clock: .system).run(
                 batch, limitMs: timeout?.ms, display: quiet ? NoProgress() : ConsoleOutput.progress())
-            print(json ? status.json.text : status.text)
+            let unserved = try await UnservedModels.of(batch, on: queue, at: RunClock.system.now())
+            print(json ? status.json.with(unserved).text : status.text)
             guard status.state.isTerminal else { throw ExitCode(ExitStatus.timedOut) }
             try ExitStatus.end(of: status)
         }

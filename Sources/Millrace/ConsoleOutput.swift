@@ -6,6 +6,11 @@ import Submitter
 enum ConsoleOutput {
     static func note(_ text: String) { write(text + "\n") }
 
+    /// What nobody works on, if there is any.
+    static func note(_ unserved: UnservedModels) {
+        if let text = unserved.text { note("millrace: \(text)") }
+    }
+
     static func write(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data(text.utf8)) }
 
     /// A line drawn over itself on a terminal; now and then a line elsewhere.

@@ -74,8 +74,10 @@ struct QueuesCommand: AsyncParsableCommand {
             case .pause: try await queue.pause(at: now)
             case .resume: try await queue.resume(at: now)
             }
-            let report = QueueReport(try await queue.overview(at: now), name: name, at: now)
+            let report = QueueReport(
+                try await queue.overview(at: now), try await queue.workers(at: now), name: name, at: now)
             print(json ? report.json.text : report.text)
+            if !json { ConsoleOutput.note(report.unserved) }
         }
     }
 }
@@ -103,7 +105,7 @@ struct TopCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "top", abstract: "Watch a queue and its workers; once where there is no terminal.",
         discussion: """
-            Ctrl-C ends it. Exit codes: 0; 3 the queue cannot be used; 64 wrong usage.
+            'q' or Ctrl-C ends it. Exit codes: 0; 3 the queue cannot be used; 64 wrong usage.
             """)
 
     @OptionGroup(title: "Queue") var queue: QueueOptions
@@ -113,7 +115,7 @@ struct TopCommand: AsyncParsableCommand {
     func run() async throws {
         let name = try ExitStatus.reporting { try queue.address().description }
         try await queue.withQueue { queue in
-            let look = { () async throws(JobQueueError) -> TopView in
+            let look = { @Sendable () async throws(JobQueueError) -> TopView in
                 let now = RunClock.system.now()
                 return TopView(try await queue.overview(at: now), try await queue.workers(at: now), name: name, at: now)
             }
@@ -123,11 +125,21 @@ struct TopCommand: AsyncParsableCommand {
             }
             defer { screen.close() }
             while !screen.isOver {
-                do throws(JobQueueError) {
-                    screen.draw(try await look().screen(width: screen.width, height: screen.height))
-                } catch {
-                    guard case .unavailable(let reason) = error else { throw error }
-                    screen.draw(["the queue does not answer (\(reason)); waiting for it"])
+                let result = await screen.whileOpen { () async -> Result<TopView, JobQueueError> in
+                    do throws(JobQueueError) { return .success(try await look()) } catch { return .failure(error) }
+                }
+                switch result {
+                case .success(let view)?: screen.draw(view.screen(width: screen.width, height: screen.height))
+                case .failure(.unavailable(let reason))?:
+                    screen.draw([
+                        TopView.Line(text: "the queue does not answer; waiting for it", kind: .warning),
+                        TopView.Line(text: reason),
+                    ])
+                case .failure(let error)?: throw error
+                case nil:
+                    // A call is under way that nobody waits for any more.
+                    screen.close()
+                    Foundation.exit(0)
                 }
                 try await screen.pause(interval.ms)
             }

@@ -72,9 +72,13 @@ struct SubmitCommand: AsyncParsableCommand {
                 throw JobQueueError.unavailable(
                     "\(reason). The batch was not accepted; repeat the same command and it goes on where it was")
             }
-            if json { return print(report.json.text) }
+            let unserved = try await UnservedModels.of(report.status.id, on: queue, at: RunClock.system.now())
+            if json { return print(report.json.with(unserved).text) }
             print(report.status.id)
-            if !quiet { ConsoleOutput.note(report.text) }
+            if !quiet {
+                ConsoleOutput.note(report.text)
+                ConsoleOutput.note(unserved)
+            }
         }
     }
 

@@ -29,7 +29,6 @@ extension NativeWorker {
             return
         }
         if patience.noteSuccess() { log.notice("the queue answers again") }
-        if work.isEmpty, outbox.isEmpty { company = .open }
     }
 
     // MARK: Giving back
@@ -144,61 +143,72 @@ extension NativeWorker {
 
     /// Once a turn, so that what finished meanwhile is settled before more is leased.
     private func fetch() async throws {
-        guard stopLevel == 0, mayLease, let snapshot = engine.snapshot else { return }
+        guard stopLevel == 0, let snapshot = engine.snapshot else { return }
+        guard settings.triesSuspectsAlone else {
+            _ = try await take(.mixed, snapshot)
+            return
+        }
+        if company == .alone, work.isEmpty, outbox.isEmpty { company = .open }
+        if company == .open, !work.isEmpty, try await hasSuspectWaited() { company = .clearing }
+        switch company {
+        case .open:
+            if try await !take(.none, snapshot) { try await trySuspect(snapshot) }
+        case .clearing:
+            guard holdsNothing else { return }
+            company = .open
+            try await trySuspect(snapshot)
+            takeAnotherTurn()
+        case .alone: break
+        }
+    }
+
+    /// Of what was dropped something may still run until the step ends.
+    private var holdsNothing: Bool { work.isEmpty && outbox.isEmpty && !engine.pulse.isBusy }
+
+    /// - Returns: whether something was leased.
+    private func take(_ suspects: LeaseClaim.Suspects, _ snapshot: EngineSnapshot) async throws -> Bool {
         let sequences = snapshot.room.sequences - (submittedJobs - snapshot.acceptedJobs)
         let tokens = snapshot.room.tokens - (submittedTokens - snapshot.acceptedTokens)
-        guard sequences > 0, tokens > 0 else { return }
-        let leased = try await queue.lease(
-            LeaseClaim(
-                worker: identity.name, maxRequests: sequences, maxTokens: tokens, models: settings.models,
-                durationMs: settings.leaseMs), at: now())
-        guard !leased.isEmpty else { return }
-        let free = try await withoutSuspects(leased)
-        // First: what starts may end the process, and would take along what waits to be given back (I7).
-        do {
-            try await handBack()
-        } catch {
-            start(free)
-            throw error
-        }
-        start(free)
+        guard sequences > 0, tokens > 0 else { return false }
+        var claim = claim(suspects)
+        (claim.maxRequests, claim.maxTokens) = (sequences, tokens)
+        let leased = try await queue.lease(claim, at: now())
+        guard !leased.isEmpty else { return false }
+        start(leased)
         try await settle()
         takeAnotherTurn()
+        return true
     }
 
-    private var mayLease: Bool {
-        switch company {
-        case .open: true
-        case .clearing, .alone: work.isEmpty && outbox.isEmpty
-        }
+    private func claim(_ suspects: LeaseClaim.Suspects) -> LeaseClaim {
+        LeaseClaim(
+            worker: identity.name, maxRequests: 1, models: settings.models, durationMs: settings.leaseMs,
+            suspects: suspects)
     }
 
-    /// A request that was running in workers that crashed, often enough, runs in a worker that holds nothing else: if
-    /// it crashes that one too, its neighbours are not counted as crashed again. Until then it is given back, where a
-    /// worker with nothing to do may take it.
-    /// - Returns: what of `leased` may start now.
-    private func withoutSuspects(_ leased: [LeasedRequest]) async throws -> [LeasedRequest] {
-        company = .open
-        guard let limit = settings.suspectAfterCrashes, let suspect = leased.first(where: { $0.crashes >= limit })
-        else { return leased }
-        guard work.isEmpty else {
-            company = .clearing
-            outbox.handBacks += leased.filter { $0.crashes >= limit }.map(\.lease)
-            // Kept in the outbox until the store takes it; what may start, starts.
-            return leased.filter { $0.crashes < limit }
-        }
-        outbox.handBacks += leased.map(\.lease).filter { $0 != suspect.lease }
-        do {
-            try await handBack()
-        } catch {
-            outbox.handBacks.append(suspect.lease)
-            throw error
-        }
+    /// A request that was running in workers that crashed runs in a worker that holds nothing else: if it crashes that
+    /// one too, no neighbour is counted as crashed again (I7). A worker tries one when there is nothing else for it;
+    /// and now and then when there is, so that suspects do not wait for ever, nor others for suspects.
+    private func trySuspect(_ snapshot: EngineSnapshot) async throws {
+        guard holdsNothing, snapshot.room.sequences > 0 else { return }
+        let leased = try await queue.lease(claim(.one), at: now())
+        agenda.done(.suspect, every: settings.suspectMs, at: now())
+        guard let suspect = leased.first else { return }
         company = .alone
         log.warning(
             "runs alone, since workers crashed while it ran",
             metadata: suspect.lease.metadata.merging(["crashes": "\(suspect.crashes)"]) { $1 })
-        return [suspect]
+        start([suspect])
+        try await settle()
+        takeAnotherTurn()
+    }
+
+    private func hasSuspectWaited() async throws -> Bool {
+        let time = now()
+        guard agenda.isDue(.suspect, every: settings.suspectMs, at: time) else { return false }
+        if try await queue.hasWork(for: claim(.one), at: time) { return true }
+        agenda.done(.suspect, every: settings.suspectMs, at: time)
+        return false
     }
 
     private func start(_ leased: [LeasedRequest]) {

@@ -43,9 +43,9 @@ package actor NativeWorker {
 
     /// What may be leased, for the sake of requests that crashed workers (I7).
     enum Company {
-        /// Anything.
+        /// Anything but them.
         case open
-        /// Nothing: such a request was seen, and given back until nothing else runs here.
+        /// Nothing: one has waited long enough, and is tried when nothing else is held.
         case clearing
         /// Nothing: such a request runs alone.
         case alone
@@ -101,6 +101,8 @@ package actor NativeWorker {
         }
         defer { ticker.cancel() }
         inbox.post(.tick)
+        // A worker that has just started begins with what cannot hurt it.
+        agenda.done(.suspect, every: settings.suspectMs, at: now())
         for await _ in inbox.bell {
             for signal in inbox.take() { take(signal) }
             noteStuckStep()
@@ -228,7 +230,7 @@ package actor NativeWorker {
     /// - Returns: what the worker ends with.
     private func abandon(_ failure: EngineFailure) async -> any Error {
         let leases = work.dropAll().leases
-        let mayBeGuilty = settings.suspectAfterCrashes != nil
+        let mayBeGuilty = settings.triesSuspectsAlone
         if !mayBeGuilty { outbox.handBacks += leases }
         do {
             try await settle()

@@ -9,6 +9,8 @@ import time
 
 # The exit status of a process that could not reach the store.
 AWAY = 75
+# Before a command: the kernel kills it when this process ends, however it does.
+ENDS_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 
 
 class RedisServer:
@@ -38,8 +40,8 @@ class RedisServer:
         import redis
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                ["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.folder, "--save", "",
-                 "--appendonly", "yes", "--appendfsync", "always", "--aof-load-truncated", "no"],
+                [*ENDS_WITH_US, "redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.folder,
+                 "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--aof-load-truncated", "no"],
                 stdout=log, stderr=log)
         until = time.monotonic() + for_s
         client = redis.Redis(unix_socket_path=self.socket)
@@ -86,8 +88,8 @@ class Node:
         self.lives += 1
         log = open(os.path.join(self.cluster.folder, f"{self.kind}.log"), "ab")
         self.process = subprocess.Popen(
-            [self.cluster.program, self.kind, self.url, self.cluster.witness, f"{self.name}.{self.lives}",
-             *[str(argument) for argument in self.arguments]],
+            [*ENDS_WITH_US, self.cluster.program, self.kind, self.url, self.cluster.witness,
+             f"{self.name}.{self.lives}", *[str(argument) for argument in self.arguments]],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(environment or {})})
         log.close()
 

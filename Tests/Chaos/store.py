@@ -151,9 +151,9 @@ class RedisStore:
     def leftovers(self):
         """What only requests that have not ended may have."""
         found = ["part of a transaction that was cut off was carried out"] if self.client.exists("torn") else []
-        kept = ("b:*:requests", "b:*:live", "b:*:ids", "b:*:fresh:*", "b:*:back:*", "b:*:lines", "ready:*", "leases",
-                "delayed", "busy", "open", "waiting", "deadlines", "endings", "active:*", "lanes:*", "lane:*",
-                "priorities")
+        kept = ("b:*:requests", "b:*:live", "b:*:ids", "b:*:fresh:*", "b:*:back:*", "b:*:suspect:*", "b:*:lines",
+                "ready:*", "suspects", "suspects:*", "leases", "delayed", "busy", "open", "waiting", "deadlines",
+                "endings", "active:*", "lanes:*", "lane:*", "priorities")
         dead = {key for key in self.client.scan_iter(self.prefix + "b:*:dead")}
         for pattern in kept:
             for key in self.client.scan_iter(self.prefix + pattern):

@@ -88,12 +88,18 @@ final class WitnessQueue: JobQueue {
 
     // MARK: Passed on
 
+    func hasWork(for claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> Bool {
+        try await base.hasWork(for: claim, at: now)
+    }
+
     func renew(_ leases: [Lease], durationMs: Int64, at now: Timestamp)
         async throws(JobQueueError) -> [FencedResult]
     { try await base.renew(leases, durationMs: durationMs, at: now) }
 
     func recover(at now: Timestamp) async throws(JobQueueError) -> Int { try await base.recover(at: now) }
     func status(_ batch: BatchID) async throws(JobQueueError) -> BatchStatus { try await base.status(batch) }
+
+    func backlog(_ batch: BatchID) async throws(JobQueueError) -> [String: Int] { try await base.backlog(batch) }
 
     func list(tenant: String?, limit: Int) async throws(JobQueueError) -> [BatchStatus] {
         try await base.list(tenant: tenant, limit: limit)

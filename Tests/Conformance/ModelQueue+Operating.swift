@@ -57,6 +57,14 @@ extension ModelQueue {
             depths: depths.sorted(by: QueueOverview.Depth.comesBefore), oldestQueuedAt: oldest)
     }
 
+    func backlog(_ batch: BatchID) async throws(JobQueueError) -> [String: Int] {
+        var found: [String: Int] = [:]
+        for item in entries[try find(batch)].items where item.state == .queued {
+            found[item.request?.model ?? "", default: 0] += 1
+        }
+        return found
+    }
+
     func pause(_ batch: BatchID, reason: String, at now: Timestamp) throws(JobQueueError) {
         let at = try find(batch)
         guard !entries[at].state.isTerminal else { throw .wrongState(batch, entries[at].state, "") }

@@ -129,15 +129,12 @@ actor ModelQueue: JobQueue {
 
     func lease(_ claim: LeaseClaim, at now: Timestamp) throws(JobQueueError) -> [LeasedRequest] {
         try claim.check()
-        if isPaused { return [] }
-        for b in entries.indices {
-            for i in entries[b].items.indices where entries[b].items[i].notBefore.map({ $0 <= now }) == true {
-                entries[b].items[i].notBefore = nil
-            }
-        }
+        if isPaused || claim.maxRequests <= 0 { return [] }
+        endWaits(at: now)
         var leased: [LeasedRequest] = []
         var tokens = 0
-        while leased.count < claim.maxRequests, let (b, i, request) = next(claim, at: now) {
+        let most = claim.suspects == .one ? min(claim.maxRequests, 1) : claim.maxRequests
+        while leased.count < most, let (b, i, request) = next(claim, at: now) {
             if let most = claim.maxTokens, !leased.isEmpty, request.cost > most - tokens { break }
             tokens += request.cost
             served[lane(entries[b]), default: 0] += request.cost
@@ -154,6 +151,21 @@ actor ModelQueue: JobQueue {
                     crashes: entries[b].items[i].crashes))
         }
         return leased
+    }
+
+    func hasWork(for claim: LeaseClaim, at now: Timestamp) throws(JobQueueError) -> Bool {
+        try claim.check()
+        if isPaused || claim.maxRequests <= 0 { return false }
+        endWaits(at: now)
+        return next(claim, at: now) != nil
+    }
+
+    private func endWaits(at now: Timestamp) {
+        for b in entries.indices {
+            for i in entries[b].items.indices where entries[b].items[i].notBefore.map({ $0 <= now }) == true {
+                entries[b].items[i].notBefore = nil
+            }
+        }
     }
 
     /// The request that is leased next, of all that suit.
@@ -176,7 +188,10 @@ actor ModelQueue: JobQueue {
                 guard isFirst else { continue }
             }
             for (i, item) in entry.items.enumerated() where item.state == .queued && item.notBefore == nil {
-                guard let request = item.request, suits(request.model, claim.models) else { continue }
+                let isSuspect = item.crashes >= LeaseClaim.suspectCrashes
+                guard let request = item.request, suits(request.model, claim.models),
+                    claim.suspects == .mixed || isSuspect == (claim.suspects == .one)
+                else { continue }
                 best = (lane, charged, b, i, request)
                 break
             }

@@ -197,6 +197,27 @@ import Testing
     }
 
     @Test(arguments: Store.all)
+    func aBatchsBacklogIsCountedByModel(_ store: Store) async throws {
+        try await store.test { queue in
+            let batch = try await queue.open(BatchSpecification(maxAttempts: 9), at: 0)
+            let models = ["m", "n", "", "m", "m"]
+            try await queue.append(
+                models.enumerated().map { .request("r\($0)", model: $1) }, to: batch, from: 0, at: 0)
+            try await queue.seal(batch, total: models.count, at: 0)
+            _ = try await queue.submit(3)
+            #expect(try await queue.backlog(batch) == ["m": 3, "n": 1, "": 1])
+            let leased = try await queue.lease(2, at: 0, forMs: 10)
+            #expect(leased.map(\.request.model) == ["m", "n"])
+            #expect(try await queue.backlog(batch) == ["m": 2, "": 1])
+            #expect(try await queue.recover(at: 10) == 2)
+            #expect(try await queue.backlog(batch) == ["m": 3, "n": 1, "": 1])
+            try await queue.cancel(batch, at: 11)
+            #expect(try await queue.backlog(batch) == [:])
+            await expectFailure("unknownBatch") { _ = try await queue.backlog(BatchID("batch_none")) }
+        }
+    }
+
+    @Test(arguments: Store.all)
     func aWindowIsALeasesDeadline(_ store: Store) async throws {
         try await store.test { queue in
             _ = try await queue.submit(1, BatchSpecification(completionWindowMs: 100), at: 7)

@@ -19,6 +19,7 @@ import Testing
             try await comparison.drain()
             #expect(comparison.differences == [])
             #expect(comparison.calls["settle", default: 0] > 50, "the walk should reach every call")
+            #expect(comparison.calls["suspects", default: 0] > 0, "the walk should meet suspects")
             #expect(comparison.failures["conflict", default: 0] > 5)
         }
     }
@@ -116,7 +117,7 @@ struct Comparison {
         let specification = BatchSpecification(
             tenant: tenant, priority: number(-1...1),
             completionWindowMs: chance(30) ? Int64(number(-1...9000)) : nil,
-            idempotencyKey: key, seed: random.next(), maxAttempts: number(0...4),
+            idempotencyKey: key, seed: random.next(), maxAttempts: number(0...8),
             metadata: ["n": "\(number(0...9))"], retentionMs: chance(25) ? Int64(number(0...20_000)) : nil)
         let at = now
         let known = batches
@@ -189,8 +190,18 @@ struct Comparison {
         let models = [nil, nil, nil, [], ["m"], ["m", "n"], ["caf\u{E9}", "x"]][number(0...6)] as [String]?
         let claim = LeaseClaim(
             worker: "w", maxRequests: number(-1...20), maxTokens: chance(30) ? number(0...40) : nil, models: models,
-            durationMs: Int64(number(0...3000)))
+            durationMs: Int64(number(0...3000)), suspects: [.mixed, .none, .one][number(0...2)])
+        if chance(30) { await look(claim) }
         await lease(claim)
+    }
+
+    mutating func look(_ claim: LeaseClaim) async {
+        let at = now
+        _ = await same("hasWork") {
+            try await $0.hasWork(for: claim, at: at)
+        } _: {
+            try await $0.hasWork(for: claim, at: at)
+        }
     }
 
     mutating func lease(_ claim: LeaseClaim) async {
@@ -208,6 +219,7 @@ struct Comparison {
                     request: unnamed(request))
             }
         }
+        calls["suspects", default: 0] += (leased ?? []).count { $0.request.crashes >= LeaseClaim.suspectCrashes }
         leases += (leased ?? []).map { ($0.batch, $0.request.lease.key.ordinal, $0.request.lease.attempt) }
     }
 
@@ -271,6 +283,8 @@ struct Comparison {
     }
 
     mutating func recover() async {
+        // Often enough for requests to be in two crashes.
+        if chance(60) { now = now + 3000 }
         let at = now
         _ = await same("recover") {
             try await $0.recover(at: at)
@@ -292,6 +306,7 @@ struct Comparison {
 
     mutating func read(_ b: Int) async {
         let (batch, limit) = (batches[b], number(-1...30))
+        _ = await same("backlog") { try await $0.backlog(batch.store) } _: { try await $0.backlog(batch.model) }
         let cursor = chance(70) ? ResultCursor(Int64(number(-1...40))) : nil
         for order in ResultOrder.allCases {
             _ = await same("results") {

@@ -1,5 +1,6 @@
 import Foundation
 import JSON
+import RedisServer
 
 /// The built `millrace` as a child process, as a person would run it.
 struct MillraceProcess {
@@ -48,7 +49,7 @@ struct MillraceProcess {
         if let input { process.standardInput = input } else { process.standardInput = FileHandle.nullDevice }
         process.standardOutput = try Self.create(folder.appending(path: name + ".out"))
         process.standardError = try Self.create(folder.appending(path: name + ".err"))
-        try process.run()
+        try Spawner.shared.run(process)
     }
 
     private static func create(_ url: URL) throws -> FileHandle {
@@ -68,6 +69,13 @@ struct MillraceProcess {
     var isRunning: Bool { process.isRunning }
 
     func kill(_ signal: Int32) { Foundation.kill(process.processIdentifier, signal) }
+
+    /// Whole lines of JSON that it has logged so far.
+    func errors() throws -> [JSON] {
+        let text = try String(contentsOf: folder.appending(path: name + ".err"), encoding: .utf8)
+        let end = text.lastIndex(of: "\n") ?? text.startIndex
+        return try text[..<end].split(separator: "\n").map { try JSON(parsing: Array($0.utf8)) }
+    }
 
     func wait() throws -> Ended {
         process.waitUntilExit()

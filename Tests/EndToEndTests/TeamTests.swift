@@ -7,12 +7,13 @@ import Testing
 struct Team {
     let scratch: Scratch
     let address: String
-    private let keepsAlive: AnyObject?
+    /// Nil where the queue is a file.
+    let server: RedisServer?
 
-    private init(scratch: Scratch, address: String, keepsAlive: AnyObject?) {
+    private init(scratch: Scratch, address: String, server: RedisServer?) {
         self.scratch = scratch
         self.address = address
-        self.keepsAlive = keepsAlive
+        self.server = server
     }
 
     /// What queues can be on.
@@ -26,10 +27,10 @@ struct Team {
         let scratch = try Scratch()
         switch store {
         case .sqlite:
-            self.init(scratch: scratch, address: scratch.url.appending(path: "queue.sqlite").path, keepsAlive: nil)
+            self.init(scratch: scratch, address: scratch.url.appending(path: "queue.sqlite").path, server: nil)
         case .redis:
             let server = try RedisServer()
-            self.init(scratch: scratch, address: "unix://\(server.socket)", keepsAlive: server)
+            self.init(scratch: scratch, address: "unix://\(server.socket)", server: server)
         }
     }
 

@@ -40,6 +40,17 @@ import Testing
         #expect(socket.database == 2 && socket.queue == "q")
     }
 
+    @Test func tlsMayHaveACertificate() throws {
+        let address = try redis("rediss://db?cert=/etc/a%26b.pem&key=/etc/k.pem&queue=q")
+        let expected = RedisAddress.ClientCertificate(certificate: "/etc/a&b.pem", key: "/etc/k.pem")
+        #expect(address.clientCertificate == expected)
+        #expect(try redis("\(address)") == address)
+        #expect(try redis("rediss://db?cert=/both.pem").clientCertificate?.key == "/both.pem")
+        for wrong in ["rediss://db?key=/k.pem", "redis://db?cert=/c.pem"] {
+            #expect(throws: JobQueueError.self) { try QueueAddress(wrong) }
+        }
+    }
+
     @Test func passwordsAreNotShown() throws {
         for text in ["redis://u:s3cret@h:1/2?queue=q", "rediss://:s3cret@h", "redis://u:s3cret@[::1]"] {
             let address = try QueueAddress(text)

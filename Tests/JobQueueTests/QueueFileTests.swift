@@ -99,7 +99,7 @@ import Testing
         try scratch.write(bytes)
         let error = try await failure { _ = try SQLiteQueue(path: scratch.path) }
         guard case .unusableStore(let what) = error else { throw error }
-        #expect(what.contains("format 9") && what.contains("only 2"))
+        #expect(what.contains("format 9") && what.contains("only \(QueueSchema.version)"))
         #expect(try scratch.bytes() == bytes)
     }
 

@@ -181,34 +181,102 @@ import Testing
         try await queue.close()
     }
 
-    /// One that was free a moment ago.
-    private static func freePort() -> Int {
-        let listening = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                _ = bind(listening, $0, length)
-                _ = getsockname(listening, $0, &length)
-            }
+    /// When batches are forgotten, so is all that was kept for them.
+    @Test func nothingIsLeftOfForgottenBatches() async throws {
+        let server = try RedisServer()
+        let queue = try await open(server)
+        func keys() async throws -> [String] {
+            (try await queue.call(["KEYS", "*"]).array ?? []).compactMap(\.text).map {
+                String($0.dropFirst(queue.keys.prefix.count))
+            }.sorted()
         }
-        close(listening)
-        return Int(UInt16(bigEndian: address.sin_port))
+        // Two tenants share no line, two batches of one do; some have dead letters, one is cancelled.
+        var batches: [BatchID] = []
+        for (number, tenant) in ["a", "a", "b", "a", "b"].enumerated() {
+            let specification = BatchSpecification(
+                tenant: tenant, priority: number / 3, idempotencyKey: "k\(number)", maxAttempts: 1, retentionMs: 1000)
+            let batch = try await queue.open(specification, at: 0)
+            let requests = (0..<4).map {
+                AppendedRequest.accepted(
+                    Request(
+                        customID: "r\($0)", endpoint: .completions, body: [UInt8(ascii: "{"), UInt8(ascii: "}")],
+                        model: "m\($0 % 2)"))
+            }
+            try await queue.append(requests, to: batch, from: 0, at: 0)
+            try await queue.append(requests, to: batch, from: 0, at: 0)
+            try await queue.seal(batch, total: 4, at: 0)
+            batches.append(batch)
+        }
+        #expect(try await queue.call(["HLEN", RedisArgument(queue.keys.prefix + "lines")]).int == 8)
+        let leased = try await queue.lease(max: 99, worker: "w", durationMs: 10, at: 0)
+        #expect(leased.count == 20)
+        try await queue.cancel(batches[3], at: 1)
+        let quick = leased.filter { $0.lease.key.batch == batches[0] }
+        _ = try await queue.settle(quick.map { Settlement(lease: $0.lease, outcome: response("t")) }, at: 2)
+        #expect(try await queue.recover(at: 10) == 12)
+        #expect(try await queue.deadLetters(batches[1], after: nil, limit: 9).count == 4)
+        #expect(try await queue.integrityProblems() == [])
+        _ = try await queue.recover(at: 1_002)
+        // Lines that other batches have had requests of stay.
+        #expect(try await queue.call(["HLEN", RedisArgument(queue.keys.prefix + "lines")]).int == 6)
+        #expect(try await queue.deadLetters(batches[1], after: nil, limit: 9).map(\.request.model).contains("m1"))
+        #expect(try await queue.integrityProblems() == [])
+        _ = try await queue.recover(at: 9_000)
+        #expect(try await keys() == ["days", "meta", "usage:0"])
+        // Names are given out again.
+        let again = try await queue.open(BatchSpecification(tenant: "a", idempotencyKey: "k0", retentionMs: 1), at: 0)
+        #expect(!batches.contains(again))
+        try await queue.append([request(0)], to: again, from: 0, at: 0)
+        try await queue.cancel(again, at: 0)
+        _ = try await queue.recover(at: 9_000)
+        #expect(try await keys() == ["days", "meta", "usage:0"])
+        try await queue.close()
+    }
+
+    /// Suspects at the head of a queue are not looked at by those who want others.
+    @Test(arguments: [1, 400]) func suspectsAreNotInTheWay(_ count: Int) async throws {
+        let server = try RedisServer()
+        let queue = try await open(server)
+        for _ in 0..<3 {
+            let batch = try await queue.open(BatchSpecification(maxAttempts: 9), at: 0)
+            try await queue.append((0..<count).map { request($0) }, to: batch, from: 0, at: 0)
+            try await queue.seal(batch, total: count, at: 0)
+        }
+        for round in 0..<2 {
+            let now = Timestamp(milliseconds: Int64(round) * 10)
+            _ = try await queue.lease(max: 9_999, worker: "w", durationMs: 10, at: now)
+            #expect(try await queue.recover(at: now + 10) == 3 * count)
+        }
+        let innocent = try await queue.open(BatchSpecification(), at: 20)
+        try await queue.append([request(0)], to: innocent, from: 0, at: 20)
+        try await queue.seal(innocent, total: 1, at: 20)
+        func commands(_ suspects: LeaseClaim.Suspects, _ found: Int) async throws -> Int {
+            _ = try await queue.call(["CONFIG", "RESETSTAT"])
+            let claim = LeaseClaim(worker: "w", maxRequests: 64, durationMs: 10, suspects: suspects)
+            #expect(try await queue.lease(claim, at: 20).count == found)
+            let statistics = try await queue.call(["INFO", "commandstats"]).text ?? ""
+            return statistics.split(separator: "\n").compactMap { line in
+                line.split(separator: "calls=").last.flatMap { Int($0.prefix { $0.isNumber }) }
+            }.reduce(0, +)
+        }
+        #expect(try await commands(.none, 1) < 45)
+        #expect(try await commands(.none, 0) < 45)
+        #expect(try await commands(.one, 1) < 45)
+        #expect(try await queue.integrityProblems() == [])
+        try await queue.close()
     }
 
     /// All keys of a queue are in one slot, those that scripts make up as well.
     @Test func aClusterKeepsAQueueWhole() async throws {
         let server = try RedisServer([
-            "--port", "\(Self.freePort())", "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-port",
-            "\(Self.freePort())",
+            "--port", "\(RedisServer.freePort())", "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-port",
+            "\(RedisServer.freePort())",
         ])
         let address = try RedisAddress(endpoint: .unix(path: server.socket))
         let refusal = try await failure { try await RedisQueue.open(address).close() }
         guard case .unavailable(let what) = refusal else { throw refusal }
         #expect(what.contains("cluster is down"))
-        let connection = RedisConnection(address, connectTimeoutMs: 5000, callTimeoutMs: 5000)
+        let connection = RedisConnection(address, RedisOptions())
         _ = try await connection.call(RedisCommand(["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]))
         var queue: RedisQueue?
         while queue == nil { queue = try? await open(server) }
@@ -226,7 +294,7 @@ import Testing
     }
 
     @Test func usersAndDatabasesAreReachedOverTCP() async throws {
-        let port = Self.freePort()
+        let port = RedisServer.freePort()
         let server = try RedisServer([
             "--port", "\(port)", "--bind", "127.0.0.1", "--user", "worker", "on", ">p@ss", "~millrace:*", "&*",
             "+@all",

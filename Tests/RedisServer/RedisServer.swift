@@ -36,7 +36,7 @@ public final class RedisServer: Sendable {
             ] + arguments
         server.standardOutput = FileHandle.nullDevice
         server.standardError = FileHandle.nullDevice
-        try server.run()
+        try Spawner.shared.run(server)
         process.with { $0 = server }
         // The socket appears when it listens.
         for _ in 0..<2000 where !accepts() { usleep(5000) }
@@ -66,6 +66,23 @@ public final class RedisServer: Sendable {
     }
 
     public func signal(_ number: Int32) { _ = Foundation.kill(processID, number) }
+
+    /// A port that was free a moment ago.
+    public static func freePort() -> Int {
+        let listening = Foundation.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(listening) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                _ = bind(listening, $0, length)
+                _ = getsockname(listening, $0, &length)
+            }
+        }
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
 }
 
 /// `Process` is not Sendable; every use holds the lock.

@@ -30,12 +30,44 @@ import Testing
         for (width, height) in [(80, 24), (20, 5), (200, 100), (10, 1)] {
             let screen = view.screen(width: width, height: height)
             #expect(screen.count <= height)
-            #expect(screen.allSatisfy { $0.count <= width })
+            #expect(screen.allSatisfy { $0.text.count <= width })
         }
         let screen = view.screen(width: 200, height: 24)
-        #expect(screen[0] == "redis://h/0: 2 open batches, 48,000 requests queued, 160 running, oldest waits 65 s")
-        #expect(screen.contains { $0.hasPrefix("30 workers: 37.0k prompt tok/s, 3.0k generated tok/s") })
-        #expect(screen.contains { $0.hasSuffix("more") })
+        #expect(screen[0].text == "redis://h/0: 2 open batches, 48,000 requests queued, 160 running, oldest waits 65 s")
+        #expect(screen.contains { $0.text.hasPrefix("30 workers: 37.0k prompt tok/s, 3.0k generated tok/s") })
+        #expect(screen.contains { $0.text.hasSuffix("more") })
+    }
+
+    /// Long names give way, figures stay; what a client put into a name is not the terminal's.
+    @Test func topHasRoomForLongNames() {
+        var overview = Self.overview(2)
+        overview.depths[0].tenant = String(repeating: "a-long-name-", count: 20)
+        overview.depths[1].tenant = "\u{1B}[31mred\u{7}\n"
+        overview.depths[1].model = String(repeating: "\u{6A21}", count: 30)
+        var worker = Self.worker(String(repeating: "w", count: 60))
+        worker.models = (0..<20).map { "model-\($0)" }
+        let view = TopView(overview, [worker], name: "unix:///run/" + String(repeating: "r", count: 60), at: Self.now)
+        let screen = view.screen(width: 80, height: 24).map(\.text)
+        #expect(screen[0].hasPrefix("unix:///run/rrr"))
+        #expect(screen[1] == "2 open batches, 2,400 requests queued, 8 running, oldest waits 65 s")
+        let depth = screen.filter { $0.hasPrefix("   1  ") }
+        #expect(depth.count == 2)
+        #expect(depth[0].contains("a-long-nam") && depth[0].contains("…"))
+        #expect(depth[1].contains("?[31mred??  "))
+        let row = screen.filter { $0.hasPrefix("wwww") }
+        #expect(row.count == 1)
+        #expect(row[0].contains("running") && row[0].contains("57%"))
+        // A character of two columns counts twice.
+        #expect(depth[1].count + depth[1].count { $0 == "\u{6A21}" } <= 80)
+        #expect(!view.text.contains("\u{1B}"))
+        let narrow = view.screen(width: 40, height: 8)
+        #expect(narrow.count <= 8 && narrow.allSatisfy { $0.text.count <= 40 })
+    }
+
+    @Test func topSaysWhenNobodyWorks() {
+        let screen = TopView(Self.overview(1), [], name: "q", at: Self.now).screen(width: 80, height: 24)
+        #expect(screen.contains { $0.kind == .warning && $0.text.contains("no worker lives") })
+        #expect(screen.last?.text == "no workers")
     }
 
     @Test func workersAreATable() {
@@ -53,10 +85,37 @@ import Testing
         var overview = Self.overview(0)
         overview.isPaused = true
         overview.oldestQueuedAt = nil
-        let report = QueueReport(overview, name: "q", at: Self.now)
+        let report = QueueReport(overview, [], name: "q", at: Self.now)
         #expect(report.text == "q: PAUSED, 2 open batches, 0 requests queued, 0 running")
         #expect(report.json["paused"]?.bool == true)
         #expect(report.json["oldest_queued_seconds"]?.isNull == true)
+    }
+
+    @Test func whatNobodyServesIsNamed() {
+        var worker = Self.worker("w")
+        let queued = ["m": 5, "": 7, "x": 1200, "y": 1, "z": 0]
+        let unserved = UnservedModels(queued, [worker])
+        #expect(
+            unserved.text == #"1,201 requests wait for models that no living worker serves: "x" (1,200), "y" (1); "#
+                + "'millrace workers' shows what is served")
+        #expect(unserved.json == ["x": 1200, "y": 1])
+        worker.models = ["n", "*"]
+        #expect(UnservedModels(queued, [worker]).text == nil)
+        // One that is about to end takes nothing new.
+        worker.phase = .draining
+        #expect(
+            UnservedModels(queued, [worker]).text
+                == "1,213 requests wait, and no worker lives that would take them: start one "
+                + "(millrace worker, millrace forwarder)")
+        #expect(UnservedModels([:], []).text == nil)
+        let many = Dictionary(uniqueKeysWithValues: (0..<9).map { ("m\($0)", 1) })
+        #expect(UnservedModels(many, [Self.worker("w")]).text?.contains(#""m4" (1) and 4 more;"#) == true)
+
+        let report = QueueReport(Self.overview(1), [Self.worker("w")], name: "q", at: Self.now)
+        #expect(report.json["depths"]?.array?.first?["workers"]?.int == 1)
+        #expect(report.text.split(separator: "\n")[1].contains(" WORKERS "))
+        let alone = QueueReport(Self.overview(1), [], name: "q", at: Self.now)
+        #expect(alone.json["unserved_models"]?[""]?.int == 1200)
     }
 
     @Test func usageIsSummedByWhatIsAskedFor() throws {

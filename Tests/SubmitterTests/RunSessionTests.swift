@@ -281,6 +281,9 @@ private struct CutOffQueue: JobQueue {
     func lease(_ claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError)
         -> [LeasedRequest]
     { try await queue.lease(claim, at: now) }
+    func hasWork(for claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> Bool {
+        try await queue.hasWork(for: claim, at: now)
+    }
     func renew(_ leases: [Lease], durationMs: Int64, at now: Timestamp) async throws(JobQueueError)
         -> [FencedResult]
     { try await queue.renew(leases, durationMs: durationMs, at: now) }

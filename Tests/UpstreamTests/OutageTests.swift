@@ -44,6 +44,10 @@ import Testing
             try pass()
             return try await inner.lease(claim, at: now)
         }
+        func hasWork(for claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> Bool {
+            try pass()
+            return try await inner.hasWork(for: claim, at: now)
+        }
         func renew(
             _ leases: [Lease], durationMs: Int64, at now: Timestamp
         ) async throws(JobQueueError) -> [FencedResult] {

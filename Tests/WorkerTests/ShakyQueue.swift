@@ -5,8 +5,6 @@ import Synchronization
 final class ShakyQueue: JobQueue {
     struct State {
         var outage: JobQueueError?
-        /// What leases say of requests, by `custom_id`.
-        var crashes: [String: Int] = [:]
         var claims: [LeaseClaim] = []
         var reports: [WorkerReport] = []
         var forgotten: [String] = []
@@ -41,16 +39,18 @@ final class ShakyQueue: JobQueue {
 
     func lease(_ claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> [LeasedRequest] {
         try check()
-        var leased = try await base.lease(claim, at: now)
+        let leased = try await base.lease(claim, at: now)
         shared.withLock { state in
             state.claims.append(claim)
-            for index in leased.indices {
-                leased[index].crashes = state.crashes[leased[index].request.customID] ?? leased[index].crashes
-                state.leasedNow.insert(leased[index].lease.key)
-            }
+            for one in leased { state.leasedNow.insert(one.lease.key) }
             state.mostLeased = max(state.mostLeased, state.leasedNow.count)
         }
         return leased
+    }
+
+    func hasWork(for claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> Bool {
+        try check()
+        return try await base.hasWork(for: claim, at: now)
     }
 
     func renew(_ leases: [Lease], durationMs: Int64, at now: Timestamp)

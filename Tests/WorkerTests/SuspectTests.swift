@@ -6,12 +6,23 @@ import Testing
 
 /// I7 for requests that take workers down: devices that fail, steps that hang, outcomes that no store takes.
 @Suite(.timeLimit(.minutes(2))) struct SuspectTests {
+    /// Workers die twice that hold the requests of the letter s.
+    private func accuse(_ bed: WorkerTestBed) async throws {
+        for _ in 0..<2 {
+            let leased = try await bed.queue.base.lease(max: 999, worker: "dead", durationMs: 10, at: bed.now)
+            let others = leased.filter { !$0.request.customID.hasPrefix("s") }
+            _ = try await bed.queue.base.release(others.map(\.lease), reason: .handedBack, at: bed.now)
+            bed.pass(10)
+            #expect(try await bed.queue.base.recover(at: bed.now) == leased.count - others.count)
+        }
+    }
+
     /// A request that was in two crashes is held by a worker that holds nothing else.
     @Test func suspectsRunAlone() async throws {
         let bed = try WorkerTestBed()
         let letters = "aasaaaaaaasaaaaaaaaaas"
         let batch = try await bed.submit(letters, maxTokens: 12)
-        bed.queue.change { $0.crashes = ["s2": 2, "s10": 3, "s21": 2] }
+        try await accuse(bed)
         let letterS = Int32(UInt8(ascii: "s"))
         let held = Mutex<[Int]>([])
         let worker = try await bed.start(
@@ -28,11 +39,34 @@ import Testing
         #expect(company.allSatisfy { $0 == 1 }, "others were leased while a suspect ran: \(company)")
     }
 
+    /// A worker that always has something to do stops for one now and then.
+    @Test func suspectsDoNotWaitForEver() async throws {
+        let bed = try WorkerTestBed()
+        let letters = "ss" + String(repeating: "a", count: 300)
+        let batch = try await bed.submit(letters, maxTokens: 12)
+        try await accuse(bed)
+        let letterS = Int32(UInt8(ascii: "s"))
+        let worker = try await bed.start(
+            goal: .batch(batch),
+            onStep: { tokens in
+                bed.pass(1_000)
+                let bos = ToyTokenizer.bytesAndWords.bos
+                #expect(!tokens.contains(letterS) || tokens.allSatisfy { $0 == letterS || $0 == bos })
+            })
+        #expect(try await worker.end() == .reachedGoal)
+        let order = try await bed.queue.base.results(batch, after: nil, limit: 999, order: .completion)
+        #expect(order.count == letters.count)
+        let places = order.indices.filter { order[$0].customID.hasPrefix("s") }
+        let others = zip([-1] + places, places).map { $1 - $0 - 1 }
+        #expect(others.allSatisfy { $0 >= 8 }, "suspects were tried at \(places)")
+        #expect(places.last != order.indices.last, "suspects waited for the end: \(places)")
+    }
+
     /// Where crashes do not count (a run that is killed and resumed by hand), nobody is held up.
     @Test func anEmbeddedWorkerDoesNotCare() async throws {
         let bed = try WorkerTestBed()
         let batch = try await bed.submit("ssss")
-        bed.queue.change { $0.crashes = ["s0": 9, "s1": 9, "s2": 9, "s3": 9] }
+        try await accuse(bed)
         var settings = WorkerSettings.embedded
         settings.tickMs = 2
         let worker = try await bed.start(settings, goal: .batch(batch))

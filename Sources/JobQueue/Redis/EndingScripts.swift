@@ -16,7 +16,8 @@ extension RedisScript {
           end
           for n in pairs(numbers) do
             call('ZREM', ready_key(n), b.id)
-            call('UNLINK', fresh_key(b.id, n), back_key(b.id, n))
+            clear_suspects(b.id, n)
+            call('UNLINK', fresh_key(b.id, n), back_key(b.id, n), suspect_key(b.id, n))
           end
           call('UNLINK', part(b.id, 'lines'), part(b.id, 'ids'))
           call('ZREM', DEADLINES, b.id)
@@ -142,10 +143,17 @@ extension RedisScript {
             call('ZREM', of_tenant(v[1]), id)
             if v[2] then call('HDEL', NAMES, cjson.encode({v[1], v[2]})) end
           end
+          for _, n in ipairs(call('SMEMBERS', part(id, 'uses'))) do
+            if call('HINCRBY', line_key(n), 'batches', -1) == 0 then
+              local l = line(n)
+              call('HDEL', LINES, cjson.encode({l.priority, l.tenant, l.model}))
+              call('UNLINK', line_key(n))
+            end
+          end
           call('ZREM', BATCHES, id)
           call('ZREM', FORGETS, id)
           call('UNLINK', batch_key(id), part(id, 'requests'), part(id, 'prints'), part(id, 'places'), part(id, 'live'),
-            part(id, 'results'), part(id, 'ids'), part(id, 'dead'), part(id, 'lines'))
+            part(id, 'results'), part(id, 'ids'), part(id, 'dead'), part(id, 'lines'), part(id, 'uses'))
         end
         if #ids > 0 then call('HINCRBY', META, 'forgotten', #ids) end
         return #ids

@@ -4,24 +4,26 @@ extension RedisScript {
     ///
     /// KEYS: meta.
     /// ARGV: now, worker, most requests, most tokens ('-': no limit), lease in ms, most bytes of requests, tokens
-    /// leased in calls before that this one goes on, '*' or the models' number, the models, '*' or the batches' number,
-    /// the batches.
-    /// Returns {why it stopped, batches, models, requests}: 'full' (of this call's bytes), 'tokens' or 'out'; a batch
-    /// is id, tenant, priority, seed, deadline ('-': none); a request is the place of its batch, ordinal, attempt,
-    /// crashes, the place of its model, the stored request.
+    /// leased in calls before that this one goes on, suspects (`LeaseClaim.Suspects`), 'take' or 'look', '*' or the
+    /// models' number, the models, '*' or the batches' number, the batches.
+    /// Returns, for 'look', whether it would lease something; else {why it stopped, batches, models, requests}: 'full'
+    /// (of this call's bytes), 'tokens' or 'out'; a batch is id, tenant, priority, seed, deadline ('-': none); a
+    /// request is the place of its batch, ordinal, attempt, crashes, the place of its model, the stored request.
     static let lease = RedisScript(
         "lease",
         #"""
         local worker, most, most_tokens, most_bytes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
         local expires, before = math.min(now + tonumber(ARGV[5]), FOREVER), tonumber(ARGV[7])
-        if call('HGET', META, 'paused') == '1' then return {'out', {}, {}, {}} end
+        local suspects, looks = ARGV[8], ARGV[9] == 'look'
+        local nothing = looks and 0 or {'out', {}, {}, {}}
+        if call('HGET', META, 'paused') == '1' then return nothing end
         begin_freeing()
         local models, wanted
-        local rest = 9
-        if ARGV[8] ~= '*' then
+        local rest = 11
+        if ARGV[10] ~= '*' then
           models = {[''] = true}
-          for i = 1, tonumber(ARGV[8]) do models[ARGV[8 + i]] = true end
-          rest = 9 + tonumber(ARGV[8])
+          for i = 1, tonumber(ARGV[10]) do models[ARGV[10 + i]] = true end
+          rest = 11 + tonumber(ARGV[10])
         end
         if ARGV[rest] ~= '*' then
           wanted = {}
@@ -34,15 +36,29 @@ extension RedisScript {
           call('ZREM', DELAYED, member)
           local b = batch(id)
           if b and b.state == 'in_progress' and not b.ending then
-            call('ZADD', back_key(id, n), ordinal, ordinal)
-            call('ZADD', ready_key(n), b.seq, id)
+            offer(b, n, ordinal, unpack_live(call('HGET', part(id, 'live'), ordinal)).crashes)
             count(b, n, 0, 0, -1, 0)
           end
         end
 
-        -- A reader of one line: its batches by age, in each what came back and what was never leased, by ordinal.
-        local function reader(n)
+        -- Lines with suspects are few, and looked up only where suspects may be leased.
+        local suspected, is_suspected = {}, {}
+        if suspects ~= 'none' then suspected = call('SMEMBERS', SUSPECTS) end
+        for _, n in ipairs(suspected) do is_suspected[n] = true end
+        if suspects == 'one' then
+          if #suspected == 0 then
+            finish()
+            return nothing
+          end
+          most = math.min(most, 1)
+        end
+
+        -- A reader of one line: its batches by age, in each what came back and what was never leased, by ordinal; or
+        -- the same of its suspects.
+        local function reader(n, is_of_suspects)
           local r = {n = n, at = 0, page = 1}
+          local back_key = is_of_suspects and suspect_key or back_key
+          local batches_key = is_of_suspects and suspects_key(n) or ready_key(n)
           local function fill()
             if #r.back - r.at_back == 0 and r.more_back then
               local skip = #r.taken_back
@@ -66,30 +82,34 @@ extension RedisScript {
             local id = r.b.id
             if r.taken_fresh > 0 then call('LTRIM', fresh_key(id, n), r.taken_fresh, -1) end
             call_all('ZREM', back_key(id, n), r.taken_back)
-            if call('EXISTS', fresh_key(id, n), back_key(id, n)) == 0 then call('ZREM', ready_key(n), id) end
+            if is_of_suspects then
+              if call('EXISTS', back_key(id, n)) == 0 then clear_suspects(id, n) end
+            elseif call('EXISTS', fresh_key(id, n), back_key(id, n)) == 0 then
+              call('ZREM', batches_key, id)
+            end
             r.b = nil
           end
           -- The next request: {b, ordinal, record}; nil when there is none.
           function r.peek()
             while not r.head do
               if not r.b then
-                local next = call('ZRANGE', ready_key(n), r.at, r.at)[1]
+                local next = call('ZRANGE', batches_key, r.at, r.at)[1]
                 if not next then return nil end
                 r.at = r.at + 1
                 local b = batch(next)
                 local is_open = b and not b.ending and not b.paused_for and (not wanted or wanted[next])
                 if is_open and (not b.deadline or tonumber(b.deadline) > now) then
                   r.b, r.back, r.at_back, r.more_back, r.taken_back = b, {}, 0, true, {}
-                  r.fresh, r.at_fresh, r.more_fresh, r.taken_fresh, r.records = {}, 0, true, 0, {}
+                  r.fresh, r.at_fresh, r.more_fresh, r.taken_fresh, r.records = {}, 0, not is_of_suspects, 0, {}
                 end
               else
                 fill()
                 local back, fresh = r.back[r.at_back + 1], r.fresh[r.at_fresh + 1]
                 if not back and not fresh then
-                  local there = call('ZCARD', ready_key(n))
+                  local there = call('ZCARD', batches_key)
                   r.close()
                   -- The batch may have left the list that `at` counts in.
-                  r.at = r.at - (there - call('ZCARD', ready_key(n)))
+                  r.at = r.at - (there - call('ZCARD', batches_key))
                 else
                   local is_back = back and (not fresh or tonumber(back) < tonumber(fresh))
                   local ordinal = is_back and back or fresh
@@ -130,7 +150,10 @@ extension RedisScript {
         local function lane(priority, tenant, served)
           local readers = {}
           for _, n in ipairs(call('SMEMBERS', lane_lines_key(priority, tenant))) do
-            if not models or models[line(n).model] then readers[#readers + 1] = reader(n) end
+            if not models or models[line(n).model] then
+              if suspects ~= 'one' then readers[#readers + 1] = reader(n) end
+              if is_suspected[n] then readers[#readers + 1] = reader(n, true) end
+            end
           end
           local function head()
             local best
@@ -172,19 +195,39 @@ extension RedisScript {
           tokens, bytes = tokens + r.cost, bytes + #h.record
         end
 
+        local function is_first(a, b)
+          return a.served < b.served or (a.served == b.served and comes_before(a.tenant, b.tenant))
+        end
+        -- Tenants with suspects of a priority, as they are listed: {tenant, tokens, ...}.
+        local function suspected_tenants(priority)
+          local found, names, page = {}, {}, {}
+          for _, n in ipairs(suspected) do
+            local l = line(n)
+            if l.priority == priority and not names[l.tenant] then
+              names[l.tenant] = true
+              local served = call('ZSCORE', active_key(priority), l.tenant)
+              found[#found + 1] = {tenant = l.tenant, served = tonumber(served or 0)}
+            end
+          end
+          table.sort(found, is_first)
+          for _, t in ipairs(found) do
+            page[#page + 1] = t.tenant
+            page[#page + 1] = t.served
+          end
+          return page
+        end
+
         for _, priority in ipairs(call('ZRANGE', PRIORITIES, 0, -1)) do
           if #leased >= most or why ~= 'out' then break end
           -- Tenants by the fewest tokens, then by name, as listed; read in pages, opened when it is their turn.
           local lanes, all, page, page_at, pages = {}, {}, {}, 1, 0
+          if suspects == 'one' then page, pages = suspected_tenants(priority), -1 end
           local function unopened()
             if page_at > #page and pages >= 0 then
               page, page_at = call('ZRANGE', active_key(priority), pages, pages + 31, 'WITHSCORES'), 1
               pages = #page == 64 and pages + 32 or -1
             end
             if page[page_at] then return {tenant = page[page_at], served = tonumber(page[page_at + 1])} end
-          end
-          local function is_first(a, b)
-            return a.served < b.served or (a.served == b.served and comes_before(a.tenant, b.tenant))
           end
           while #leased < most do
             local at
@@ -202,6 +245,9 @@ extension RedisScript {
             local r = lanes[at].head()
             if not r then
               table.remove(lanes, at)
+            elseif looks then
+              why = 'found'
+              break
             elseif most_tokens and (#leased > 0 or before > 0) and r.head.cost > most_tokens - tokens then
               why = 'tokens'
               break
@@ -223,6 +269,7 @@ extension RedisScript {
         for id, list in pairs(live) do call_all('HSET', part(id, 'live'), list) end
         call_all('ZADD', LEASES, scores)
         finish()
+        if looks then return why == 'found' and 1 or 0 end
         return {why, batch_list, model_list, leased}
         """#)
 }

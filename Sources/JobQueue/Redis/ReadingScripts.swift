@@ -78,6 +78,23 @@ extension RedisScript {
         return found
         """#)
 
+    /// KEYS: meta. ARGV: now, id.
+    /// Returns the model and the number of requests of each line that the batch has queued requests of; or 'unknown'.
+    static let backlog = RedisScript(
+        "backlog",
+        #"""
+        if call('EXISTS', batch_key(ARGV[2])) == 0 then return 'unknown' end
+        local fields, found = call('HGETALL', part(ARGV[2], 'lines')), {}
+        for i = 1, #fields, 2 do
+          local n = string.match(fields[i], '^(%d+):q$')
+          if n and tonumber(fields[i + 1]) > 0 then
+            found[#found + 1] = line(n).model
+            found[#found + 1] = fields[i + 1]
+          end
+        end
+        return found
+        """#)
+
     /// KEYS: meta. ARGV: now.
     /// Returns paused, open batches, acceptance of the oldest that waits ('': none), and for each line with requests:
     /// {priority, tenant, model, queued, tokens, delayed, leased}.

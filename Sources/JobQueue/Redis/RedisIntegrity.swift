@@ -10,7 +10,12 @@ struct RedisIntegrity {
     private var leases: Set<String> = []
     private var delayed: Set<String> = []
     private var ready: [String: Set<String>] = [:]
+    private var suspects: [String: Set<String>] = [:]
+    /// `BATCH/ORDINAL` of requests in lists of suspects.
+    private var suspected: Set<String> = []
     private var waiting: Set<String> = []
+    /// Batches that each line is kept for.
+    private var uses: [String: Int] = [:]
     private var open: Set<String> = []
     private var ledger: [String: Int] = [:]
 
@@ -73,6 +78,10 @@ struct RedisIntegrity {
         let stored = RedisFields(try await queue.call(["HGETALL", RedisArgument(keys.part(.requests, of: id))]))
         let dead = Set(try await texts(["ZRANGE", RedisArgument(keys.part(.dead, of: id)), "0", "-1"]))
         var queuedAt = try await queuePlaces(id, stored)
+        let used = Set(try await texts(["SMEMBERS", RedisArgument(keys.part(.uses, of: id))]))
+        for line in used { uses[line, default: 0] += 1 }
+        let needed = Set((stored?.names.map { $0 } ?? []).compactMap { stored?.bytes($0).flatMap(Self.line) })
+        expect(needed.isSubset(of: used), "batch \(id): has requests of lines \(needed), uses \(used)")
         for ordinal in 0..<total where !ended.contains(ordinal) {
             let name = "\(ordinal)"
             let isLeased = live?.bytes(name)?.first == UInt8(ascii: "L")
@@ -99,6 +108,8 @@ struct RedisIntegrity {
                 lines[line, default: LineCounts()].tokens += request.cost
                 if delayed.contains("\(id)/\(name)/\(line)") {
                     lines[line, default: LineCounts()].delayed += 1
+                } else if suspected.contains("\(id)/\(name)") {
+                    suspects[line, default: []].insert(id.value)
                 } else {
                     ready[line, default: []].insert(id.value)
                 }
@@ -166,6 +177,10 @@ struct RedisIntegrity {
             for ordinal in try await texts(["ZRANGE", RedisArgument(queue.keys.back(line, of: id)), "0", "-1"]) {
                 places[ordinal, default: 0] += 1
             }
+            for ordinal in try await texts(["ZRANGE", RedisArgument(queue.keys.suspect(line, of: id)), "0", "-1"]) {
+                places[ordinal, default: 0] += 1
+                suspected.insert("\(id)/\(ordinal)")
+            }
         }
         for member in try await texts(["ZRANGE", RedisArgument(queue.keys.delayed), "0", "-1"]) {
             let parts = member.split(separator: "/")
@@ -189,6 +204,8 @@ struct RedisIntegrity {
 
     private mutating func checkLines() async throws(JobQueueError) {
         let keys = queue.keys
+        // Read in what `expect` is told, while it writes.
+        let (uses, suspects) = (uses, suspects)
         var lanes: [String: [String: Int]] = [:]
         let numbers = try await queue.call(["HVALS", RedisArgument(keys.prefix + "lines")]).array ?? []
         let busy = Set(try await texts(["SMEMBERS", RedisArgument(keys.busy)]))
@@ -203,6 +220,9 @@ struct RedisIntegrity {
                 queued: line.int("queued") ?? -1, tokens: line.int("tokens") ?? -1, delayed: line.int("delayed") ?? -1,
                 leased: line.int("leased") ?? -1)
             let counted = lines[number] ?? LineCounts()
+            expect(
+                line.int("batches") == uses[number] ?? 0 && uses[number] != nil,
+                "line \(number) is kept for \(line.int("batches") ?? -1) batches, \(uses[number] ?? 0) use it")
             expect(there == counted, "line \(number) counts \(there), its requests are \(counted)")
             expect(busy.contains(number) == (counted.queued + counted.leased > 0), "line \(number): busy is wrong")
             let batches = Set(try await texts(["ZRANGE", RedisArgument(keys.ready(number)), "0", "-1"]))
@@ -210,8 +230,16 @@ struct RedisIntegrity {
             expect(
                 batches == expected,
                 "line \(number): ready has \(batches.sorted()), should have \(expected.sorted())")
+            let accused = Set(try await texts(["ZRANGE", RedisArgument(keys.suspects(number)), "0", "-1"]))
+            expect(
+                accused == suspects[number] ?? [],
+                "line \(number): suspects has \(accused.sorted()), should have \(suspects[number] ?? [])")
             lanes[priority, default: [:]][tenant, default: 0] += counted.queued
         }
+        expect(
+            Set(uses.keys) == Set(numbers.compactMap(\.text)), "lines are \(numbers.count), \(uses.count) are used")
+        let accused = Set(try await texts(["SMEMBERS", RedisArgument(keys.suspects)]))
+        expect(accused == Set(suspects.keys), "suspects has lines \(accused), should have \(suspects.keys.sorted())")
         let priorities = Set(try await texts(["ZRANGE", RedisArgument(keys.priorities), "0", "-1"]))
         expect(
             priorities == Set(lanes.filter { $0.value.contains { $0.value > 0 } }.keys), "priorities are \(priorities)")

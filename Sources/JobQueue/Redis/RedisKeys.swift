@@ -24,14 +24,18 @@ struct RedisKeys: Sendable {
     func usage(day: String) -> String { prefix + "usage:" + day }
     func line(_ number: String) -> String { prefix + "line:" + number }
     func ready(_ line: String) -> String { prefix + "ready:" + line }
+    /// Lines with suspects.
+    var suspects: String { prefix + "suspects" }
+    func suspects(_ line: String) -> String { prefix + "suspects:" + line }
     func active(_ priority: String) -> String { prefix + "active:" + priority }
     func lanes(_ priority: String) -> String { prefix + "lanes:" + priority }
 
     func batch(_ id: BatchID) -> String { prefix + "b:" + id.value }
-    enum Part: String, CaseIterable { case requests, prints, places, live, results, ids, dead, lines }
+    enum Part: String, CaseIterable { case requests, prints, places, live, results, ids, dead, lines, uses }
     func part(_ part: Part, of id: BatchID) -> String { batch(id) + ":" + part.rawValue }
     func fresh(_ line: String, of id: BatchID) -> String { batch(id) + ":fresh:" + line }
     func back(_ line: String, of id: BatchID) -> String { batch(id) + ":back:" + line }
+    func suspect(_ line: String, of id: BatchID) -> String { batch(id) + ":suspect:" + line }
 
     /// The same names for scripts.
     static let lua = #"""
@@ -41,10 +45,11 @@ struct RedisKeys: Sendable {
         local ENDINGS, FORGETS, NAMES, LINES = Q .. 'endings', Q .. 'forgets', Q .. 'keys', Q .. 'lines'
         local BUSY, PRIORITIES, DAYS = Q .. 'busy', Q .. 'priorities', Q .. 'days'
         local RECORDS, RECORD_VERSIONS = Q .. 'records', Q .. 'record-versions'
-        local WORKERS, WORKER_ENDS = Q .. 'workers', Q .. 'worker-ends'
+        local WORKERS, WORKER_ENDS, SUSPECTS = Q .. 'workers', Q .. 'worker-ends', Q .. 'suspects'
         local function of_tenant(tenant) return Q .. 'tenant:' .. tenant end
         local function line_key(n) return Q .. 'line:' .. n end
         local function ready_key(n) return Q .. 'ready:' .. n end
+        local function suspects_key(n) return Q .. 'suspects:' .. n end
         local function active_key(priority) return Q .. 'active:' .. priority end
         local function served_key(priority) return Q .. 'served:' .. priority end
         local function lanes_key(priority) return Q .. 'lanes:' .. priority end
@@ -54,6 +59,7 @@ struct RedisKeys: Sendable {
         local function part(id, name) return Q .. 'b:' .. id .. ':' .. name end
         local function fresh_key(id, n) return Q .. 'b:' .. id .. ':fresh:' .. n end
         local function back_key(id, n) return Q .. 'b:' .. id .. ':back:' .. n end
+        local function suspect_key(id, n) return Q .. 'b:' .. id .. ':suspect:' .. n end
 
         """#
 }

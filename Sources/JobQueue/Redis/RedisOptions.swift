@@ -12,6 +12,8 @@ package struct RedisOptions: Sendable {
     package var connectTimeoutMs = 5_000
     /// A server that does not answer for so long is taken for lost.
     package var callTimeoutMs = 15_000
+    /// For rediss://: a file of certificates of authorities, in PEM; nil: `SSL_CERT_FILE`, or else the system's.
+    package var authorities: String?
     /// Names new batches.
     package var makeID: @Sendable () -> BatchID = {
         var generator = SystemRandomNumberGenerator()

@@ -62,11 +62,14 @@ enum RedisPrelude {
         local function line_number(b, model)
           local name = cjson.encode({b.priority, b.tenant, model})
           local n = call('HGET', LINES, name)
-          if n then return n end
-          n = tostring(call('HINCRBY', META, 'line', 1))
-          call('HSET', LINES, name, n)
-          call('HSET', line_key(n), 'priority', b.priority, 'tenant', b.tenant, 'model', model, 'queued', 0,
-            'tokens', 0, 'delayed', 0, 'leased', 0)
+          if not n then
+            n = tostring(call('HINCRBY', META, 'line', 1))
+            call('HSET', LINES, name, n)
+            call('HSET', line_key(n), 'priority', b.priority, 'tenant', b.tenant, 'model', model, 'queued', 0,
+              'tokens', 0, 'delayed', 0, 'leased', 0, 'batches', 0)
+          end
+          -- It is kept as long as a batch is that has had requests of it.
+          if call('SADD', part(b.id, 'uses'), n) == 1 then call('HINCRBY', line_key(n), 'batches', 1) end
           return n
         end
 
@@ -267,6 +270,23 @@ enum RedisPrelude {
           return r, b
         end
 
+        -- What came back may be leased now: with others, or by itself where it is a suspect (LeaseClaim.Suspects).
+        local function offer(b, n, ordinal, crashes)
+          if crashes < \#(LeaseClaim.suspectCrashes) then
+            call('ZADD', back_key(b.id, n), ordinal, ordinal)
+            call('ZADD', ready_key(n), b.seq, b.id)
+          else
+            call('ZADD', suspect_key(b.id, n), ordinal, ordinal)
+            call('ZADD', suspects_key(n), b.seq, b.id)
+            call('SADD', SUSPECTS, n)
+          end
+        end
+        -- A batch has no suspects of the line any more.
+        local function clear_suspects(id, n)
+          call('ZREM', suspects_key(n), id)
+          if call('EXISTS', suspects_key(n)) == 0 then call('SREM', SUSPECTS, n) end
+        end
+
         local function queue_again(b, ordinal, r, not_before)
           call('HSET', part(b.id, 'live'), ordinal, pack_live('Q', r))
           call('ZREM', LEASES, b.id .. '/' .. ordinal)
@@ -274,8 +294,7 @@ enum RedisPrelude {
           if not_before then
             call('ZADD', DELAYED, not_before, b.id .. '/' .. ordinal .. '/' .. r.n)
           else
-            call('ZADD', back_key(b.id, r.n), ordinal, ordinal)
-            call('ZADD', ready_key(r.n), b.seq, b.id)
+            offer(b, r.n, ordinal, r.crashes)
           end
           count(b, r.n, 1, r.cost, not_before and 1 or 0, -1)
         end

@@ -32,6 +32,20 @@ extension RedisQueue {
             oldestQueuedAt: parts[2].text.flatMap { Double($0) }.map { Timestamp(milliseconds: Int64($0)) })
     }
 
+    package func backlog(_ batch: BatchID) async throws(JobQueueError) -> [String: Int] {
+        let reply = try await run(.backlog, at: Timestamp(milliseconds: 0), [argument(batch)])
+        if reply.text == "unknown" { throw .unknownBatch(batch) }
+        guard let pairs = reply.array else { throw unexpected(reply, "a batch's backlog") }
+        var found: [String: Int] = [:]
+        for at in stride(from: 0, to: pairs.count - 1, by: 2) {
+            guard let model = pairs[at].text, let queued = pairs[at + 1].int else {
+                throw unexpected(reply, "a batch's backlog")
+            }
+            found[model, default: 0] += Int(queued)
+        }
+        return found
+    }
+
     package func usage(_ query: UsageQuery) async throws(JobQueueError) -> [UsageRecord] {
         let days = try await call([
             "ZRANGEBYSCORE", RedisArgument(keys.days), query.first.map { RedisArgument($0.number) } ?? "-inf",

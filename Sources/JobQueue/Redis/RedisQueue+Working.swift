@@ -7,9 +7,30 @@ extension RedisQueue {
     private static let forever: Int64 = 1 << 53
 
     package func lease(_ claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> [LeasedRequest] {
+        var claim = claim
+        if claim.suspects == .one { claim.maxRequests = min(claim.maxRequests, 1) }
         let leased = try await leaseQueued(claim, at: now)
-        guard leased.isEmpty, claim.maxRequests > 0, try await admit(at: now) > 0 else { return leased }
+        guard leased.isEmpty, claim.maxRequests > 0, claim.suspects != .one, try await admit(at: now) > 0
+        else { return leased }
         return try await leaseQueued(claim, at: now)
+    }
+
+    package func hasWork(for claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> Bool {
+        try claim.check()
+        guard claim.maxRequests > 0 else { return false }
+        let reply = try await run(.lease, at: now, arguments(claim, most: 1, tokens: 0, looks: true))
+        guard let found = reply.int else { throw unexpected(reply, "whether something can be leased") }
+        return found == 1
+    }
+
+    private func arguments(_ claim: LeaseClaim, most: Int, tokens: Int, looks: Bool) -> [RedisArgument] {
+        let models = claim.models.map { [RedisArgument($0.count)] + $0.map { RedisArgument($0) } } ?? ["*"]
+        let batches = claim.batches.map { [RedisArgument($0.count)] + $0.map { RedisArgument($0.value) } } ?? ["*"]
+        return [
+            RedisArgument(claim.worker), RedisArgument(most), claim.maxTokens.map { RedisArgument($0) } ?? "-",
+            RedisArgument(min(claim.durationMs, Self.forever)), RedisArgument(Self.chunkBytes),
+            RedisArgument(tokens), RedisArgument(claim.suspects.rawValue), looks ? "look" : "take",
+        ] + models + batches
     }
 
     private func leaseQueued(
@@ -20,16 +41,7 @@ extension RedisQueue {
         var tokens = 0
         while leased.count < claim.maxRequests {
             let most = min(claim.maxRequests - leased.count, Self.chunkLeases)
-            let models = claim.models.map { [RedisArgument($0.count)] + $0.map { RedisArgument($0) } } ?? ["*"]
-            let batches = claim.batches.map { [RedisArgument($0.count)] + $0.map { RedisArgument($0.value) } } ?? ["*"]
-            let reply = try await run(
-                .lease, at: now,
-                [
-                    RedisArgument(claim.worker), RedisArgument(most),
-                    claim.maxTokens.map { RedisArgument($0) } ?? "-",
-                    RedisArgument(min(claim.durationMs, Self.forever)), RedisArgument(Self.chunkBytes),
-                    RedisArgument(tokens),
-                ] + models + batches)
+            let reply = try await run(.lease, at: now, arguments(claim, most: most, tokens: tokens, looks: false))
             let page = try leasedRequests(reply, claim, at: now)
             leased += page
             tokens += page.reduce(0) { $0 + $1.request.cost }

@@ -20,13 +20,7 @@ package final class RedisQueue: JobQueue {
     package static func open(
         _ address: RedisAddress, options: RedisOptions = RedisOptions()
     ) async throws(JobQueueError) -> RedisQueue {
-        if address.usesTLS {
-            throw .invalidArgument(
-                "\(address): this program's hiredis has no TLS: use redis:// through a TLS tunnel (stunnel, ssh), or "
-                    + "unix://")
-        }
-        let connection = RedisConnection(
-            address, connectTimeoutMs: options.connectTimeoutMs, callTimeoutMs: options.callTimeoutMs)
+        let connection = RedisConnection(address, options)
         do throws(JobQueueError) {
             let check = RedisServerCheck(address: address, connection: connection)
             try await check.run()
@@ -155,7 +149,7 @@ struct RedisServerCheck: Sendable {
         let kinds = [
             "batches": "zset", "open": "zset", "waiting": "zset", "leases": "zset", "delayed": "zset",
             "deadlines": "zset", "endings": "zset", "forgets": "zset", "keys": "hash", "lines": "hash", "busy": "set",
-            "priorities": "zset", "days": "zset", "workers": "hash", "worker-ends": "zset",
+            "priorities": "zset", "suspects": "set", "days": "zset", "workers": "hash", "worker-ends": "zset",
             "records": "hash", "record-versions": "hash",
             "inbox": "list", "refused": "hash",
         ]

@@ -12,6 +12,6 @@ struct RedisScript: Sendable {
 
     static let all = [
         open, append, seal, lease, renew, settle, release, reclaim, cancel, goOn, forget, list, resultsByCompletion,
-        resultsByInput, deadLetters, overview, heartbeat, forgetWorker, pauseBatch, readRecords, writeRecords,
+        resultsByInput, deadLetters, backlog, overview, heartbeat, forgetWorker, pauseBatch, readRecords, writeRecords,
     ]
 }

@@ -3,18 +3,28 @@ import GRDB
 /// Leasing: which requests a worker gets.
 extension QueueTransaction {
     func lease(_ claim: LeaseClaim, at now: Timestamp) throws -> [LeasedRequest] {
+        guard var round = try round(claim, looks: false, at: now) else { return [] }
+        return try round.finish()
+    }
+
+    func hasWork(for claim: LeaseClaim, at now: Timestamp) throws -> Bool {
+        try round(claim, looks: true, at: now)?.hasFound == true
+    }
+
+    /// - Returns: what was chosen; nil: nothing may be.
+    private func round(_ claim: LeaseClaim, looks: Bool, at now: Timestamp) throws -> LeaseRound? {
         try claim.check()
         let worker = try text(claim.worker, named: "the worker's name")
-        if try flag("paused") != 0 { return [] }
+        if try flag("paused") != 0 || claim.maxRequests <= 0 { return nil }
         // Once due, a request that waited is like any other; each is moved once.
         try run("UPDATE pending SET not_before = NULL WHERE not_before <= ?", [now.milliseconds])
-        var round = try LeaseRound(transaction: self, claim: claim, worker: worker, now: now)
+        var round = try LeaseRound(transaction: self, claim: claim, worker: worker, looks: looks, now: now)
         var priority: Int64?
         while !round.isOver, let next = try leasablePriority(below: priority) {
             try round.take(priority: next)
             priority = next
         }
-        return try round.finish()
+        return round
     }
 
     private func leasablePriority(below priority: Int64?) throws -> Int64? {
@@ -42,6 +52,9 @@ private struct LeaseRound {
     private var leased: [LeasedRequest] = []
     private var tokens = 0
     private(set) var isOver: Bool
+    /// Nothing is leased, only found.
+    private let looks: Bool
+    private(set) var hasFound = false
 
     /// Requests read ahead of one batch.
     private static let pageRequests = 64
@@ -64,14 +77,30 @@ private struct LeaseRound {
         var request: Request
     }
 
-    init(transaction: QueueTransaction, claim: LeaseClaim, worker: String, now: Timestamp) throws {
+    init(transaction: QueueTransaction, claim: LeaseClaim, worker: String, looks: Bool, now: Timestamp) throws {
+        var claim = claim
+        if claim.suspects == .one { claim.maxRequests = min(claim.maxRequests, 1) }
         self.transaction = transaction
         self.claim = claim
         self.worker = worker
+        self.looks = looks
         self.now = now
         expiresAt = now + claim.durationMs
-        suitable = try claim.batches.map { ids in Set(try ids.compactMap { try transaction.batchNumber($0) }) }
-        isOver = claim.maxRequests <= 0
+        let asked = try claim.batches.map { ids in Set(try ids.compactMap { try transaction.batchNumber($0) }) }
+        if claim.suspects == .one {
+            // So that batches without suspects are not looked into.
+            let suspected = Set(
+                try transaction.rows(
+                    """
+                    SELECT DISTINCT key >> 32 FROM pending INDEXED BY pending_suspect
+                    WHERE \(Self.isReady) AND \(Self.isSuspect)
+                    """, []
+                ) { try $0.int64(0) })
+            suitable = asked.map { suspected.intersection($0) } ?? suspected
+        } else {
+            suitable = asked
+        }
+        isOver = claim.maxRequests <= 0 || (claim.suspects == .one && suitable?.isEmpty == true)
         models = try claim.models.map { names in
             Set(try (names + [""]).compactMap { try transaction.knownModelNumber($0) })
         }
@@ -83,6 +112,10 @@ private struct LeaseRound {
             guard let found = try head(of: &lanes[at], priority: priority) else {
                 lanes[at].isOut = true
                 continue
+            }
+            if looks {
+                (hasFound, isOver) = (true, true)
+                break
             }
             if let maxTokens = claim.maxTokens, !leased.isEmpty, found.request.cost > maxTokens - tokens {
                 isOver = true
@@ -160,21 +193,31 @@ private struct LeaseRound {
         let present = try transaction.rows("SELECT model FROM backlog WHERE batch = ? AND queued > 0", [seq]) {
             try $0.int64(0)
         }
+        var kinds: [(index: String, isOfKind: String)] = []
+        if claim.suspects != .one { kinds.append(("pending_ready", Self.isNoSuspect)) }
+        if claim.suspects != .none { kinds.append(("pending_suspect", Self.isSuspect)) }
         var found: [Found] = []
         for model in present where models?.contains(model) ?? true {
-            found += try transaction.rows(
-                """
-                SELECT p.key, p.attempt, r.custom_id, r.line, r.endpoint, r.body, m.name, p.cost, p.crashes
-                FROM pending AS p INDEXED BY pending_ready CROSS JOIN request AS r ON r.key = p.key
-                  CROSS JOIN model AS m ON m.id = p.model
-                WHERE p.state = 'queued' AND p.not_before IS NULL AND p.model = ? AND p.key BETWEEN ? AND ?
-                ORDER BY p.key LIMIT ?
-                """, [model, seq << 32, seq << 32 | 0xFFFF_FFFF, limit]
-            ) { try self.found($0, model) }
+            for kind in kinds {
+                found += try transaction.rows(
+                    """
+                    SELECT p.key, p.attempt, r.custom_id, r.line, r.endpoint, r.body, m.name, p.cost, p.crashes
+                    FROM pending AS p INDEXED BY \(kind.index) CROSS JOIN request AS r ON r.key = p.key
+                      CROSS JOIN model AS m ON m.id = p.model
+                    WHERE \(Self.isReady) AND \(kind.isOfKind) AND p.model = ? AND p.key BETWEEN ? AND ?
+                    ORDER BY p.key LIMIT ?
+                    """, [model, seq << 32, seq << 32 | 0xFFFF_FFFF, limit]
+                ) { try self.found($0, model) }
+            }
         }
-        if present.count > 1 { found.sort { $0.key < $1.key } }
+        if present.count * kinds.count > 1 { found.sort { $0.key < $1.key } }
         return Array(found.prefix(limit))
     }
+
+    /// As the indexes have them.
+    private static let isReady = "state = 'queued' AND not_before IS NULL"
+    private static let isSuspect = "crashes >= \(LeaseClaim.suspectCrashes)"
+    private static let isNoSuspect = "crashes < \(LeaseClaim.suspectCrashes)"
 
     private func found(_ row: StoredRow, _ model: Int64) throws -> Found {
         guard let endpoint = Endpoint(rawValue: try row.text(4)) else {

@@ -63,6 +63,16 @@ extension QueueTransaction {
             oldestQueuedAt: oldest ?? nil)
     }
 
+    func backlog(_ id: BatchID) throws -> [String: Int] {
+        let models = try rows(
+            """
+            SELECT m.name, l.queued FROM backlog AS l CROSS JOIN model AS m ON m.id = l.model
+            WHERE l.batch = ? AND l.queued > 0
+            """, [try batch(id).seq]
+        ) { (String(decoding: try $0.bytes(0), as: UTF8.self), try $0.int(1)) }
+        return Dictionary(models, uniquingKeysWith: +)
+    }
+
     func usage(_ query: UsageQuery) throws -> [UsageRecord] {
         let records = try rows(
             """

@@ -13,7 +13,7 @@ package enum QueueSchema {
     /// "MilQ" in ASCII, in the file's header.
     package static let applicationID: Int64 = 0x4D69_6C51
     /// Grows with each change of the tables; a program refuses files of a later version.
-    package static let version: Int64 = 2
+    package static let version: Int64 = 3
     /// Requests that one batch can hold: ordinals have 32 bits of a key.
     package static let maxOrdinals = 1 << 32
     /// Bytes of one body; SQLite itself ends at a billion.
@@ -107,7 +107,10 @@ package enum QueueSchema {
           CHECK ((last_error IS NULL) = (failures = 0))
         ) STRICT;
         -- One of these holds each row, so that leasing and recovering cost what they move.
-        CREATE INDEX pending_ready ON pending (model, key) WHERE state = 'queued' AND not_before IS NULL;
+        CREATE INDEX pending_ready ON pending (model, key)
+          WHERE state = 'queued' AND not_before IS NULL AND crashes < \(LeaseClaim.suspectCrashes);
+        CREATE INDEX pending_suspect ON pending (model, key)
+          WHERE state = 'queued' AND not_before IS NULL AND crashes >= \(LeaseClaim.suspectCrashes);
         CREATE INDEX pending_waiting ON pending (not_before) WHERE not_before IS NOT NULL;
         CREATE INDEX pending_leased ON pending (lease_expires) WHERE lease_expires IS NOT NULL;
         CREATE TRIGGER pending_has_no_outcome BEFORE INSERT ON pending

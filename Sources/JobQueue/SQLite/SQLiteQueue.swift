@@ -149,6 +149,10 @@ extension SQLiteQueue {
         async throws(JobQueueError) -> [LeasedRequest]
     { try await commits.write { try $0.lease(claim, at: now) } }
 
+    package func hasWork(for claim: LeaseClaim, at now: Timestamp) async throws(JobQueueError) -> Bool {
+        try await commits.write { try $0.hasWork(for: claim, at: now) }
+    }
+
     package func renew(_ leases: [Lease], durationMs: Int64, at now: Timestamp)
         async throws(JobQueueError) -> [FencedResult]
     { try await commits.write { try $0.renew(leases, durationMs: durationMs, at: now) } }
@@ -171,6 +175,10 @@ extension SQLiteQueue {
 
     package func status(_ batch: BatchID) async throws(JobQueueError) -> BatchStatus {
         try await commits.read { try $0.batch(batch).status }
+    }
+
+    package func backlog(_ batch: BatchID) async throws(JobQueueError) -> [String: Int] {
+        try await commits.read { try $0.backlog(batch) }
     }
 
     package func list(tenant: String?, limit: Int) async throws(JobQueueError) -> [BatchStatus] {

@@ -23,6 +23,9 @@ extension Double {
         }
     }
 
+    /// The same of a number of things.
+    var whole: String { self < 999.5 ? String(Int(rounded())) : brief }
+
     /// With 0 or 1 digits behind the point.
     private func decimal(_ digits: Int) -> String {
         let text = String((self * (digits == 0 ? 1 : 10)).rounded() / (digits == 0 ? 1 : 10))

@@ -33,14 +33,14 @@ extension BatchStatus {
         lines.append(
             "tokens    \(usage.promptTokens.grouped) prompt (\(usage.cachedTokens.grouped) from the prefix cache), "
                 + "\(usage.completionTokens.grouped) generated")
-        lines.append("tenant    \(specification.tenant), priority \(specification.priority)")
+        lines.append("tenant    \(specification.tenant.shown), priority \(specification.priority)")
         var times = ["created \(createdAt.text)"]
         if let deadline, endedAt == nil { times.append("expires \(deadline.text)") }
         if let endedAt { times.append("ended \(endedAt.text)") }
         lines.append("times     " + times.joined(separator: ", "))
         let metadata = specification.metadata.sorted { $0.key < $1.key }
         if !metadata.isEmpty {
-            lines.append("metadata  " + metadata.map { "\($0.key)=\($0.value)" }.joined(separator: ", "))
+            lines.append("metadata  " + metadata.map { "\($0.key.shown)=\($0.value.shown)" }.joined(separator: ", "))
         }
         return lines.joined(separator: "\n")
     }

@@ -4,15 +4,22 @@ import JobQueue
 /// What waits and runs in a queue, for people and programs.
 package struct QueueReport: Sendable {
     private let overview: QueueOverview
-    private let name: String
+    private let workers: [WorkerReport]
+    let name: String
     private let now: Timestamp
 
     /// - Parameter name: the queue's address, without secrets.
-    package init(_ overview: QueueOverview, name: String, at now: Timestamp) {
+    package init(_ overview: QueueOverview, _ workers: [WorkerReport], name: String, at now: Timestamp) {
         self.overview = overview
+        self.workers = workers
         self.name = name
         self.now = now
     }
+
+    package var unserved: UnservedModels { UnservedModels(overview, workers) }
+
+    /// Workers that take requests of it.
+    private func servers(_ depth: QueueOverview.Depth) -> Int { workers.count { $0.serves(depth.model) } }
 
     package var json: JSON {
         [
@@ -24,28 +31,52 @@ package struct QueueReport: Sendable {
                         "priority": depth.priority.json, "tenant": .string(depth.tenant),
                         "model": .string(depth.model), "queued": depth.queued.json, "delayed": depth.delayed.json,
                         "running": depth.leased.json, "queued_tokens": depth.queuedTokens.json,
+                        "workers": servers(depth).json,
                     ]
-                }),
+                }), "unserved_models": unserved.json,
         ]
     }
 
-    package var lines: [String] {
+    var isPaused: Bool { overview.isPaused }
+
+    var head: String { "\(name): \(sums)" }
+
+    /// What there is in all.
+    var sums: String {
         let queued = overview.depths.reduce(0) { $0 + $1.queued }
         let running = overview.depths.reduce(0) { $0 + $1.leased }
-        var head = "\(name): \(overview.isPaused ? "PAUSED, " : "")\(overview.openBatches.grouped) open batches, "
+        var text = "\(isPaused ? "PAUSED, " : "")\(overview.openBatches.grouped) open batches, "
             + "\(queued.grouped) requests queued, \(running.grouped) running"
-        if let oldest = overview.oldestQueuedAt {
-            head += ", oldest waits \(Duration(milliseconds: max(0, now - oldest)).text)"
-        }
-        var table = TextTable(["PRIORITY", "TENANT", "MODEL", ">QUEUED", ">DELAYED", ">RUNNING", ">TOKENS QUEUED"])
+        if let oldest { text += ", oldest waits \(oldest)" }
+        return text
+    }
+
+    /// The same where there is little room.
+    var shortSums: String {
+        let queued = Double(overview.depths.reduce(0) { $0 + $1.queued })
+        let running = Double(overview.depths.reduce(0) { $0 + $1.leased })
+        return (isPaused ? "PAUSED " : "") + "\(queued.whole) queued, \(running.whole) running"
+            + (oldest.map { ", oldest \($0)" } ?? "")
+    }
+
+    private var oldest: String? {
+        overview.oldestQueuedAt.map { Duration(milliseconds: max(0, now - $0)).text }
+    }
+
+    var table: TextTable {
+        var table = TextTable([
+            ">PRIO", "TENANT", "MODEL", ">QUEUED", ">RUNNING", ">DELAYED", ">WORKERS", ">TOKENS",
+        ])
         for depth in overview.depths {
             table.add([
                 String(depth.priority), depth.tenant, depth.model.isEmpty ? "-" : depth.model, depth.queued.grouped,
-                depth.delayed.grouped, depth.leased.grouped, depth.queuedTokens.grouped,
+                depth.leased.grouped, depth.delayed.grouped, servers(depth).grouped, depth.queuedTokens.grouped,
             ])
         }
-        return table.isEmpty ? [head] : [head] + table.lines
+        return table
     }
+
+    package var lines: [String] { table.isEmpty ? [head] : [head] + table.lines }
 
     package var text: String { lines.joined(separator: "\n") }
 }
@@ -77,10 +108,12 @@ package struct WorkersReport: Sendable {
             })
     }
 
-    package var lines: [String] {
-        guard !workers.isEmpty else { return ["no workers"] }
+    /// Nil: there are none.
+    var table: TextTable? {
+        guard !workers.isEmpty else { return nil }
+        // What matters most stands left: on a narrow screen the rest is left out.
         var table = TextTable([
-            "WORKER", "BACKEND", "MODELS", "PHASE", ">LEASED", ">SEQS", ">STEP", ">PROMPT/S", ">GEN/S", ">KV", ">SEEN",
+            "WORKER", "BACKEND", "MODELS", "=PHASE", ">LEASED", ">SEQS", ">STEP", ">PROMPT/S", ">GEN/S", ">KV", ">SEEN",
         ])
         for worker in workers {
             table.add([
@@ -91,8 +124,10 @@ package struct WorkersReport: Sendable {
                 Duration(milliseconds: max(0, now - worker.reportedAt)).text,
             ])
         }
-        return table.lines
+        return table
     }
+
+    package var lines: [String] { table?.lines ?? ["no workers"] }
 
     package var text: String { lines.joined(separator: "\n") }
 
@@ -100,35 +135,7 @@ package struct WorkersReport: Sendable {
     var speedLine: String {
         let prompt = workers.reduce(0) { $0 + $1.promptTokensPerSecond }
         let generated = workers.reduce(0) { $0 + $1.generatedTokensPerSecond }
-        return "\(workers.count.grouped) workers: \(prompt.brief) prompt tok/s, \(generated.brief) generated tok/s"
-    }
-}
-
-/// `millrace top`: both on one screen.
-package struct TopView: Sendable {
-    private let queue: QueueReport
-    private let workers: WorkersReport
-
-    package init(_ overview: QueueOverview, _ workers: [WorkerReport], name: String, at now: Timestamp) {
-        queue = QueueReport(overview, name: name, at: now)
-        self.workers = WorkersReport(workers, at: now)
-    }
-
-    package var json: JSON { ["queue": queue.json, "workers": workers.json] }
-
-    package var text: String { all.joined(separator: "\n") }
-
-    private var all: [String] { queue.lines + ["", workers.speedLine] + workers.lines }
-
-    /// Whole lines of at most `width` characters; workers come first where not all fits, since depths can be long.
-    package func screen(width: Int, height: Int) -> [String] {
-        func fit(_ lines: [String], _ room: Int) -> [String] {
-            guard lines.count > room else { return lines }
-            guard room > 0 else { return [] }
-            return lines.prefix(room - 1) + ["… \(lines.count - room + 1) more"]
-        }
-        let tail = fit(["", workers.speedLine] + workers.lines, max(0, height * 2 / 3))
-        let head = fit(queue.lines, max(0, height - tail.count))
-        return (head + tail).map { String($0.prefix(width)) }
+        let who = "\(workers.count.grouped) worker\(workers.count == 1 ? "" : "s")"
+        return "\(who): \(prompt.brief) prompt tok/s, \(generated.brief) generated tok/s"
     }
 }

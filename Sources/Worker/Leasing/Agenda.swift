@@ -2,7 +2,7 @@ import JobQueue
 
 /// When a worker's recurring duties are due next.
 struct Agenda {
-    enum Duty: Hashable { case renew, cancelCheck, recover, heartbeat }
+    enum Duty: Hashable { case renew, cancelCheck, recover, heartbeat, suspect }
 
     private var due: [Duty: Timestamp] = [:]
 

@@ -17,8 +17,10 @@ package struct WorkerSettings: Sendable, Equatable {
     package var heartbeatMs: Int64?
     /// A store that does not answer is waited for; else it ends the worker.
     package var waitsForStore = false
-    /// A request that crashed this many workers runs alone; nil: crashes are not looked at.
-    package var suspectAfterCrashes: Int?
+    /// Whether suspects (`LeaseClaim.Suspects`) run alone; else crashes are not looked at.
+    package var triesSuspectsAlone = false
+    /// A worker that never runs out of other work tries a suspect this often, and takes nothing new before it.
+    package var suspectMs: Int64 = 60_000
     /// A step that takes longer is a failure of the device; nil: it may take for ever.
     package var stepLimitMs: Int64?
 
@@ -32,7 +34,7 @@ package struct WorkerSettings: Sendable, Equatable {
         settings.recoverMs = 5_000
         settings.heartbeatMs = 5_000
         settings.waitsForStore = true
-        settings.suspectAfterCrashes = 2
+        settings.triesSuspectsAlone = true
         settings.stepLimitMs = 600_000
         return settings
     }()

@@ -44,6 +44,8 @@ package final class ConfiguredRoutes: UpstreamRouting {
         }
     }
 
+    package var served: [String] { Set(router.routes.flatMap(\.models).map(\.text)).sorted() }
+
     package func models(of overview: QueueOverview) -> Set<String>? {
         Set(overview.depths.filter { depth in
             router.decide(RequestFacts(model: depth.model, tenant: depth.tenant)).target != nil

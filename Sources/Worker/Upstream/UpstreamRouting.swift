@@ -28,6 +28,8 @@ package enum UpstreamDecision: Sendable {
 package protocol UpstreamRouting: Sendable {
     /// Of the models that wait, those that have a way to an upstream; nil: whatever waits.
     func models(of overview: QueueOverview) -> Set<String>?
+    /// Patterns of models that have a way to an upstream, for reports.
+    var served: [String] { get }
     /// - Parameter parked: targets that take nothing of this request's model now, and why.
     func decide(
         _ leased: LeasedRequest, parked: [UpstreamTarget.ID: String]
@@ -48,6 +50,7 @@ package protocol UpstreamRouting: Sendable {
 
 extension UpstreamRouting {
     package var spills: Bool { false }
+    package var served: [String] { ["*"] }
 
     package func spilled(
         from queue: any JobQueue, held: [BatchID: Int], budgetLeft: [String: Double], at now: Timestamp

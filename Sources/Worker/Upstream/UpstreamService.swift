@@ -4,14 +4,16 @@ import JobQueue
 /// What a worker does for the queue beside its work: it takes back what others left, and says that it lives.
 struct UpstreamService {
     private let name: String
+    private let models: [String]
     private let everyMs: Int64?
     private let startedAt: Timestamp
     private var dueAt: Timestamp
     private var reported = UpstreamWorkFigures()
     private var reportedAt: Timestamp
 
-    init(name: String, everyMs: Int64?, at now: Timestamp) {
+    init(name: String, models: [String], everyMs: Int64?, at now: Timestamp) {
         self.name = name
+        self.models = models
         self.everyMs = everyMs
         startedAt = now
         dueAt = now
@@ -27,7 +29,7 @@ struct UpstreamService {
         let prompt = Double(figures.usage.promptTokens - reported.usage.promptTokens)
         let generated = Double(figures.usage.completionTokens - reported.usage.completionTokens)
         let report = WorkerReport(
-            name: name, host: ProcessInfo.processInfo.hostName, processID: Int(getpid()), models: desk.models,
+            name: name, host: ProcessInfo.processInfo.hostName, processID: Int(getpid()), models: models,
             backend: desk.targets.map(\.description).sorted().joined(separator: ","),
             phase: isDraining ? .draining : .running, startedAt: startedAt, reportedAt: now, lifetimeMs: everyMs * 6,
             leasedRequests: desk.count, runningSequences: desk.underWay, promptTokensPerSecond: prompt / seconds,

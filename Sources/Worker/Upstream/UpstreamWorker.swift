@@ -94,7 +94,8 @@ package actor UpstreamWorker {
         desk = UpstreamDesk(sharesLimits: budgets != nil)
         self.clock = clock
         self.log = log
-        service = UpstreamService(name: settings.name, everyMs: settings.serviceMs, at: clock.now())
+        service = UpstreamService(
+            name: settings.name, models: routing.served, everyMs: settings.serviceMs, at: clock.now())
     }
 
     /// Works until the goal is reached or `stop` has taken effect.
