@@ -15,8 +15,9 @@ struct ForwarderCommand: AsyncParsableCommand {
             and one of them tries again every five minutes. docs/upstreams.md describes retries and limits, \
             docs/routes.md the file.
 
-            The first SIGINT or SIGTERM drains: what is under way may end for --drain seconds. The second hands \
-            everything back at once. Exit codes: 0 stopped; 2 the file is wrong; 3 the queue or a key cannot be used; \
+            SIGHUP reads the file and the keys that it names again; a file that is wrong is not taken up, and the old \
+            one stays in force. The first SIGINT or SIGTERM drains: what is under way may end for --drain seconds. The \
+            second hands everything back at once. Exit codes: 0 stopped; 2 the file is wrong; 3 the queue or a key cannot be used; \
             64 wrong usage.
             """)
 
@@ -60,12 +61,12 @@ struct ForwarderCommand: AsyncParsableCommand {
         let configuration = try RouteConfiguration.read(config)
         let store = try await queue.address().open()
         let records = store as? any RecordStore
-        let routes = try ConfiguredRoutes(configuration, records: records)
+        let routes = ReloadableRoutes(try ConfiguredRoutes(configuration, records: records))
         let settings = settings()
         let spending = records.map { records in
             UpstreamSpending(
-                book: SpendBook(records, sender: settings.name, caps: { configuration.caps(tenant: $0) }),
-                prices: configuration.prices)
+                book: SpendBook(records, sender: settings.name, caps: { routes.configuration.caps(tenant: $0) }),
+                prices: { routes.configuration.prices })
         }
         var transfers = Upstream.Settings()
         transfers.maxTransfers = maxTransfers
@@ -77,10 +78,22 @@ struct ForwarderCommand: AsyncParsableCommand {
             settings, inbox: inbox, queue: store, upstream: upstream, routing: routes, spending: spending,
             budgets: records.map { RecordBudgetStore($0) }, log: log)
         let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment, processID: getpid())
-        let signals = StopSignals { _, _ in
-            notifier.stopping("waiting for what is under way")
-            inbox.stop()
-        }
+        let signals = StopSignals(
+            onHangup: { [config] in
+                notifier.reloading()
+                do {
+                    routes.replace(by: try ConfiguredRoutes(RouteConfiguration.read(config), records: records))
+                    inbox.reloaded()
+                    log.notice("routes, limits, prices, caps and keys were read again")
+                } catch {
+                    log.error("the routes file was not taken up, the old one stays in force: \(error)")
+                }
+                notifier.ready("forwarding")
+            },
+            onSignal: { _, _ in
+                notifier.stopping("waiting for what is under way")
+                inbox.stop()
+            })
         defer { withExtendedLifetime(signals) {} }
         log.notice("starting", metadata: ["worker": "\(settings.name)", "config": "\(config)"])
         notifier.ready("forwarding")

@@ -6,7 +6,7 @@ import Synchronization
 /// The upstreams of a routes file. Operators' keys are read at the start, tenants' own from the queue's records when a
 /// request needs one. Only upstreams are chosen: what a route gives to local workers they lease themselves.
 package final class ConfiguredRoutes: UpstreamRouting {
-    private let configuration: RouteConfiguration
+    let configuration: RouteConfiguration
     private let router: Router
     private let planner: SpillPlanner
     private let targets: [String: UpstreamTarget]
