@@ -17,8 +17,8 @@ struct ForwarderCommand: AsyncParsableCommand {
 
             SIGHUP reads the file and the keys that it names again; a file that is wrong is not taken up, and the old \
             one stays in force. The first SIGINT or SIGTERM drains: what is under way may end for --drain seconds. The \
-            second hands everything back at once. Exit codes: 0 stopped; 2 the file is wrong; 3 the queue or a key cannot be used; \
-            64 wrong usage.
+            second hands everything back at once. Exit codes: 0 stopped; 2 the file is wrong; 3 the queue or a key \
+            cannot be used; 64 wrong usage.
             """)
 
     @OptionGroup var queue: QueueOptions
@@ -32,11 +32,18 @@ struct ForwarderCommand: AsyncParsableCommand {
     var lease = 60.0
     @Option(help: ArgumentHelp("Transfers at once, to all upstreams together.", valueName: "n"))
     var maxTransfers = 4096
+    @Option(
+        help: ArgumentHelp(
+            "How often batches at upstreams (mode = \"batch\") are looked at.", valueName: "seconds"))
+    var batchPoll = 30.0
     @OptionGroup var log: LogOptions
 
     func validate() throws {
         guard (0...86_400).contains(drain) else { throw ValidationError("--drain \(drain) is not from 0 to 86400") }
         guard (1...86_400).contains(lease) else { throw ValidationError("--lease \(lease) is not from 1 to 86400") }
+        guard (0.01...86_400).contains(batchPoll) else {
+            throw ValidationError("--batch-poll \(batchPoll) is not from 0.01 to 86400")
+        }
         guard (1...100_000).contains(maxTransfers) else {
             throw ValidationError("--max-transfers \(maxTransfers) is not from 1 to 100000")
         }
@@ -62,6 +69,7 @@ struct ForwarderCommand: AsyncParsableCommand {
         let store = try await queue.address().open()
         let records = store as? any RecordStore
         let routes = ReloadableRoutes(try ConfiguredRoutes(configuration, records: records))
+        let batchRoutes = ReloadableRoutes(try ConfiguredRoutes(configuration, records: records, mode: .batch))
         let settings = settings()
         let spending = records.map { records in
             UpstreamSpending(
@@ -82,7 +90,10 @@ struct ForwarderCommand: AsyncParsableCommand {
             onHangup: { [config] in
                 notifier.reloading()
                 do {
-                    routes.replace(by: try ConfiguredRoutes(RouteConfiguration.read(config), records: records))
+                    let next = try RouteConfiguration.read(config)
+                    let batches = try ConfiguredRoutes(next, records: records, mode: .batch)
+                    routes.replace(by: try ConfiguredRoutes(next, records: records))
+                    batchRoutes.replace(by: batches)
                     inbox.reloaded()
                     log.notice("routes, limits, prices, caps and keys were read again")
                 } catch {
@@ -99,7 +110,21 @@ struct ForwarderCommand: AsyncParsableCommand {
         notifier.ready("forwarding")
         let watch = watch(inbox, notifier)
         defer { watch.cancel() }
+        let batches = records.map { records in
+            let worker = UpstreamBatchWorker(
+                batchSettings(settings.name), queue: store, records: records, upstream: upstream, routing: batchRoutes,
+                spending: spending, log: log)
+            return Task {
+                do {
+                    try await worker.run()
+                } catch {
+                    log.error("batches at upstreams are not looked after any more: \(error)")
+                }
+            }
+        }
         _ = try await worker.run(.untilStopped)
+        batches?.cancel()
+        await batches?.value
         log.notice("stopped", metadata: Self.metadata(inbox.figures))
         try await store.close()
     }
@@ -111,6 +136,14 @@ struct ForwarderCommand: AsyncParsableCommand {
         settings.leaseMs = Int64(lease * 1000)
         settings.serviceMs = min(5000, settings.leaseMs / 3)
         settings.outlastsOutages = true
+        return settings
+    }
+
+    private func batchSettings(_ name: String) -> UpstreamBatchWorker.Settings {
+        var settings = UpstreamBatchWorker.Settings()
+        settings.name = name
+        settings.pollMs = Int64(batchPoll * 1000)
+        settings.keepMs = max(settings.keepMs, 4 * settings.pollMs)
         return settings
     }
 

@@ -38,6 +38,8 @@ DEFAULTS = {
     "rules": [],
     # How long the batch API takes for a batch.
     "batch_ms": 0,
+    # How it ends: "completed"; "expired" after half of its lines; "failed" without any.
+    "batch_end": "completed",
 }
 
 

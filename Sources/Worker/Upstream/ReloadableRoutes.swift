@@ -24,6 +24,10 @@ package final class ReloadableRoutes: UpstreamRouting {
         try await current.decide(leased, parked: parked)
     }
 
+    package func target(named name: String, owner: String?) async throws(JobQueueError) -> UpstreamTarget? {
+        try await current.target(named: name, owner: owner)
+    }
+
     package func spilled(
         from queue: any JobQueue, held: [BatchID: Int], budgetLeft: [String: Double], at now: Timestamp
     ) async throws(JobQueueError) -> [SpillPlanner.Claim] {

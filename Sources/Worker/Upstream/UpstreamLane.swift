@@ -63,7 +63,7 @@ struct UpstreamLane {
     }
 
     /// What was taken of the organisation's limits and not used.
-    mutating func emptyShare() -> (unused: Allotment, takenAt: Int64)? { share?.empty() ?? nil }
+    mutating func emptyShare() -> (unused: Allotment, takenAt: Int64)? { share?.empty() }
 
     /// Somebody may have mended it.
     mutating func unpark() { if let error = park { park = Park(error: error.error, scope: error.scope, until: .min) } }
