@@ -88,6 +88,10 @@ let package = Package(
         .executableTarget(
             name: "UpstreamBench", dependencies: ["Worker"], path: "bench/upstream",
             exclude: ["slow_server.py"], swiftSettings: strict),
+        // How near the limits of a fake Groq can be come to: bench/README.md.
+        .executableTarget(
+            name: "LimitBench", dependencies: ["Worker", "JobQueue", "JSON"], path: "bench/limits", exclude: ["run"],
+            swiftSettings: strict),
 
         // Killed at random moments by JobQueueTests.
         .executableTarget(

@@ -15,9 +15,10 @@ struct ForwarderCommand: AsyncParsableCommand {
             and one of them tries again every five minutes. docs/upstreams.md describes retries and limits, \
             docs/routes.md the file.
 
-            The first SIGINT or SIGTERM drains: what is under way may end for --drain seconds. The second hands \
-            everything back at once. Exit codes: 0 stopped; 2 the file is wrong; 3 the queue or a key cannot be used; \
-            64 wrong usage.
+            SIGHUP reads the file and the keys that it names again; a file that is wrong is not taken up, and the old \
+            one stays in force. The first SIGINT or SIGTERM drains: what is under way may end for --drain seconds. The \
+            second hands everything back at once. Exit codes: 0 stopped; 2 the file is wrong; 3 the queue or a key \
+            cannot be used; 64 wrong usage.
             """)
 
     @OptionGroup var queue: QueueOptions
@@ -31,11 +32,18 @@ struct ForwarderCommand: AsyncParsableCommand {
     var lease = 60.0
     @Option(help: ArgumentHelp("Transfers at once, to all upstreams together.", valueName: "n"))
     var maxTransfers = 4096
+    @Option(
+        help: ArgumentHelp(
+            "How often batches at upstreams (mode = \"batch\") are looked at.", valueName: "seconds"))
+    var batchPoll = 30.0
     @OptionGroup var log: LogOptions
 
     func validate() throws {
         guard (0...86_400).contains(drain) else { throw ValidationError("--drain \(drain) is not from 0 to 86400") }
         guard (1...86_400).contains(lease) else { throw ValidationError("--lease \(lease) is not from 1 to 86400") }
+        guard (0.01...86_400).contains(batchPoll) else {
+            throw ValidationError("--batch-poll \(batchPoll) is not from 0.01 to 86400")
+        }
         guard (1...100_000).contains(maxTransfers) else {
             throw ValidationError("--max-transfers \(maxTransfers) is not from 1 to 100000")
         }
@@ -60,12 +68,13 @@ struct ForwarderCommand: AsyncParsableCommand {
         let configuration = try RouteConfiguration.read(config)
         let store = try await queue.address().open()
         let records = store as? any RecordStore
-        let routes = try ConfiguredRoutes(configuration, records: records)
+        let routes = ReloadableRoutes(try ConfiguredRoutes(configuration, records: records))
+        let batchRoutes = ReloadableRoutes(try ConfiguredRoutes(configuration, records: records, mode: .batch))
         let settings = settings()
         let spending = records.map { records in
             UpstreamSpending(
-                book: SpendBook(records, sender: settings.name, caps: { configuration.caps(tenant: $0) }),
-                prices: configuration.prices)
+                book: SpendBook(records, sender: settings.name, caps: { routes.configuration.caps(tenant: $0) }),
+                prices: { routes.configuration.prices })
         }
         var transfers = Upstream.Settings()
         transfers.maxTransfers = maxTransfers
@@ -77,16 +86,45 @@ struct ForwarderCommand: AsyncParsableCommand {
             settings, inbox: inbox, queue: store, upstream: upstream, routing: routes, spending: spending,
             budgets: records.map { RecordBudgetStore($0) }, log: log)
         let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment, processID: getpid())
-        let signals = StopSignals { _, _ in
-            notifier.stopping("waiting for what is under way")
-            inbox.stop()
-        }
+        let signals = StopSignals(
+            onHangup: { [config] in
+                notifier.reloading()
+                do {
+                    let next = try RouteConfiguration.read(config)
+                    let batches = try ConfiguredRoutes(next, records: records, mode: .batch)
+                    routes.replace(by: try ConfiguredRoutes(next, records: records))
+                    batchRoutes.replace(by: batches)
+                    inbox.reloaded()
+                    log.notice("routes, limits, prices, caps and keys were read again")
+                } catch {
+                    log.error("the routes file was not taken up, the old one stays in force: \(error)")
+                }
+                notifier.ready("forwarding")
+            },
+            onSignal: { _, _ in
+                notifier.stopping("waiting for what is under way")
+                inbox.stop()
+            })
         defer { withExtendedLifetime(signals) {} }
         log.notice("starting", metadata: ["worker": "\(settings.name)", "config": "\(config)"])
         notifier.ready("forwarding")
         let watch = watch(inbox, notifier)
         defer { watch.cancel() }
+        let batches = records.map { records in
+            let worker = UpstreamBatchWorker(
+                batchSettings(settings.name), queue: store, records: records, upstream: upstream, routing: batchRoutes,
+                spending: spending, log: log)
+            return Task {
+                do {
+                    try await worker.run()
+                } catch {
+                    log.error("batches at upstreams are not looked after any more: \(error)")
+                }
+            }
+        }
         _ = try await worker.run(.untilStopped)
+        batches?.cancel()
+        await batches?.value
         log.notice("stopped", metadata: Self.metadata(inbox.figures))
         try await store.close()
     }
@@ -98,6 +136,14 @@ struct ForwarderCommand: AsyncParsableCommand {
         settings.leaseMs = Int64(lease * 1000)
         settings.serviceMs = min(5000, settings.leaseMs / 3)
         settings.outlastsOutages = true
+        return settings
+    }
+
+    private func batchSettings(_ name: String) -> UpstreamBatchWorker.Settings {
+        var settings = UpstreamBatchWorker.Settings()
+        settings.name = name
+        settings.pollMs = Int64(batchPoll * 1000)
+        settings.keepMs = max(settings.keepMs, 4 * settings.pollMs)
         return settings
     }
 

@@ -29,6 +29,11 @@ class Batches:
             return self.document(self.create(json.loads(request.body), request.headers.get("authorization")))
         if parts == ["batches"]:
             return self.document({"object": "list", "data": [await self.state(name) for name in self.batches]})
+        if len(parts) == 3 and parts[2] == "cancel" and parts[1] in self.batches:
+            found = self.batches[parts[1]]
+            if found["status"] == "in_progress":
+                found["status"] = "cancelled"
+            return self.document(self.shown(parts[1]))
         if len(parts) == 2 and parts[0] == "batches" and parts[1] in self.batches:
             return self.document(await self.state(parts[1]))
         raise Refusal(404, "not_found", "No such file or batch.")
@@ -61,6 +66,7 @@ class Batches:
         if body.get("input_file_id") not in self.files:
             raise Refusal(400, "invalid_request", "input_file_id names no file.", param="input_file_id")
         name = "batch_%08d" % (len(self.batches) + 1)
+        self.fake.counts["batches"] = len(self.batches) + 1
         now = time.time()
         self.batches[name] = {"id": name, "object": "batch", "endpoint": body.get("endpoint"), "errors": None,
                               "input_file_id": body["input_file_id"], "status": "in_progress",
@@ -83,9 +89,13 @@ class Batches:
         good, bad = [], []
         # Before the first await: two polls at once must not run it twice.
         batch["status"] = "finalizing"
-        for line in self.files[batch["input_file_id"]]["data"].splitlines():
-            if not line.strip():
-                continue
+        end = self.fake.settings["batch_end"]
+        lines = [line for line in self.files[batch["input_file_id"]]["data"].splitlines() if line.strip()]
+        if end == "failed":
+            batch["errors"] = {"object": "list", "data": [{"code": "invalid", "line": 1, "message": "Told to fail."}]}
+            batch["status"] = end
+            return
+        for line in lines[:len(lines) // 2] if end == "expired" else lines:
             wanted = json.loads(line)
             self.fake.number += 1
             entry = {"number": self.fake.number, "batch": batch["id"], "computed": False}
@@ -105,4 +115,4 @@ class Batches:
             batch["output_file_id"] = self.add("\n".join(good).encode() + b"\n", "output.jsonl", "batch_output")
         if bad:
             batch["error_file_id"] = self.add("\n".join(bad).encode() + b"\n", "errors.jsonl", "batch_output")
-        batch["status"] = "completed"
+        batch["status"] = end

@@ -62,6 +62,10 @@ def check_batch(client):
     content = client.files.content(batch.output_file_id)
     text = content.text() if callable(getattr(content, "text", None)) else content.text
     expect(json.loads(text.splitlines()[0])["custom_id"] == "a", "its output")
+    other = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h",
+                                  metadata={"millrace": "token"})
+    expect(client.batches.cancel(other.id).status == "cancelled", "it is cancelled")
+    expect(any((one.metadata or {}).get("millrace") == "token" for one in client.batches.list().data), "its metadata")
 
 
 def main():
@@ -70,6 +74,7 @@ def main():
     base = "http://127.0.0.1:%d" % ready["http"]
     # The groq client puts /openai/v1 before its paths itself.
     check(groq.Groq(api_key=KEY, base_url=base), groq, "groq")
+    check_batch(groq.Groq(api_key=KEY, base_url=base))
     client = openai.OpenAI(api_key=KEY, base_url=base + "/openai/v1")
     check(client, openai, "openai")
     check_batch(client)

@@ -1,8 +1,9 @@
-"""Rate limits as Groq's headers describe them: buckets that refill evenly.
+"""Rate limits: buckets that refill evenly, as Groq's headers describe them; fixed and rolling spans, as others have.
 
 Source: https://console.groq.com/docs/rate-limits
 """
 
+import collections
 import math
 
 
@@ -28,6 +29,87 @@ class Bucket:
     def reset_s(self):
         return max(0.0, (self.limit - self.level) / self.rate)
 
+    def take(self, amount):
+        self.level -= amount
+
+    def give_back(self, amount):
+        self.level = min(float(self.limit), self.level + amount)
+
+
+class Fixed:
+    """Allows `limit` units in each span; the first one begins with the first request."""
+
+    def __init__(self, limit, window_s, now):
+        self.limit = limit
+        self.window_s = window_s
+        self.level = float(limit)
+        self.start = None
+        self.at = now
+
+    def refill(self, now):
+        self.at = now
+        if self.start is not None and now >= self.start + self.window_s:
+            self.start += (now - self.start) // self.window_s * self.window_s
+            self.level = float(self.limit)
+
+    def wait_s(self, amount):
+        if amount > self.limit:
+            return math.inf
+        return 0.0 if amount <= self.level else self.reset_s()
+
+    def reset_s(self):
+        return 0.0 if self.start is None else self.start + self.window_s - self.at
+
+    def take(self, amount):
+        if self.start is None:
+            self.start = self.at
+        self.level -= amount
+
+    def give_back(self, amount):
+        self.level = min(float(self.limit), self.level + amount)
+
+
+class Rolling:
+    """Allows `limit` units in any span."""
+
+    def __init__(self, limit, window_s, now):
+        self.limit = limit
+        self.window_s = window_s
+        self.level = float(limit)
+        self.taken = collections.deque()
+        self.at = now
+
+    def refill(self, now):
+        self.at = now
+        while self.taken and now >= self.taken[0][0] + self.window_s:
+            self.level += self.taken.popleft()[1]
+
+    def wait_s(self, amount):
+        if amount > self.limit:
+            return math.inf
+        level = self.level
+        if amount <= level:
+            return 0.0
+        for time, taken in self.taken:
+            level += taken
+            if amount <= level:
+                return time + self.window_s - self.at
+        return self.window_s
+
+    def reset_s(self):
+        return self.taken[0][0] + self.window_s - self.at if self.taken else 0.0
+
+    def take(self, amount):
+        self.level -= amount
+        self.taken.append((self.at, amount))
+
+    def give_back(self, amount):
+        if amount:
+            self.take(-amount)
+
+
+KINDS = {"bucket": Bucket, "fixed": Fixed, "rolling": Rolling}
+
 
 class Limits:
     """Those of one organisation and model."""
@@ -35,7 +117,8 @@ class Limits:
     def __init__(self, settings, now):
         def bucket(name, window):
             limit = settings[name]
-            return None if limit is None else Bucket(limit, settings[window], now)
+            kind = KINDS[settings["counts_by"]]
+            return None if limit is None else kind(limit, settings[window], now)
 
         self.day = bucket("requests_per_day", "day_s")
         self.minute = bucket("requests_per_minute", "minute_s")
@@ -57,13 +140,13 @@ class Limits:
                 return False, name, wait
         for bucket, amount, _ in wanted:
             if bucket is not None:
-                bucket.level -= amount
+                bucket.take(amount)
         return True, None, 0.0
 
     def correct(self, reserved, used, now):
         if self.tokens is not None:
             self.tokens.refill(now)
-            self.tokens.level = min(float(self.tokens.limit), self.tokens.level + reserved - used)
+            self.tokens.give_back(reserved - used)
 
     def headers(self, now, skew_s):
         found = []

@@ -8,10 +8,12 @@ DEFAULTS = {
     "revoked": [],
     "models": ["llama-3.1-8b-instant", "llama-3.3-70b-versatile", "openai/gpt-oss-20b"],
     "decommissioned": ["mixtral-8x7b-32768"],
-    # Limits; null: none. Windows are buckets that refill evenly, as Groq's headers show.
+    # Limits; null: none. Requests per minute are in no header.
     "requests_per_day": None,
     "requests_per_minute": None,
     "tokens_per_minute": None,
+    # "bucket": windows are buckets that refill evenly, as Groq's headers show; "fixed", "rolling": spans.
+    "counts_by": "bucket",
     # How long a minute and a day last, so that tests need not wait for real ones.
     "minute_s": 60.0,
     "day_s": 86400.0,
@@ -36,6 +38,8 @@ DEFAULTS = {
     "rules": [],
     # How long the batch API takes for a batch.
     "batch_ms": 0,
+    # How it ends: "completed"; "expired" after half of its lines; "failed" without any.
+    "batch_end": "completed",
 }
 
 

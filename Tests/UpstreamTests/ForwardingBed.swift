@@ -73,6 +73,7 @@ final class ForwardingBed: Sendable {
     @discardableResult
     func work(
         _ batch: BatchID, _ target: UpstreamTarget? = nil, inbox: UpstreamWorker.Inbox = .init(),
+        budgets: (any BudgetStore)? = nil,
         _ change: (inout UpstreamWorker.Settings) -> Void = { _ in }
     ) async throws -> UpstreamWorkFigures {
         var settings = settings
@@ -80,8 +81,8 @@ final class ForwardingBed: Sendable {
         let choice = UpstreamChoice(target: target ?? self.target())
         let lines = log
         let worker = UpstreamWorker(
-            settings, inbox: inbox, queue: queue, upstream: client, routing: SingleRoute(choice), clock: clock,
-            log: Logger(label: "test") { _ in SaidLines.Handler(lines: lines) })
+            settings, inbox: inbox, queue: queue, upstream: client, routing: SingleRoute(choice),
+            budgets: budgets, clock: clock, log: Logger(label: "test") { _ in SaidLines.Handler(lines: lines) })
         _ = try await worker.run(.batch(batch))
         return inbox.figures
     }

@@ -3,6 +3,7 @@ import JSON
 import JobQueue
 import Testing
 
+@testable import Scheduler
 @testable import Worker
 
 /// What is turned away, parked or unaffordable is not burnt.
@@ -45,6 +46,43 @@ import Testing
         // The first burst meets a limit that no header tells beforehand.
         #expect(figures.limited <= 60, "\(figures)")
         #expect(try bed.computed().values.allSatisfy { $0 == 1 })
+    }
+
+    /// A limit of requests a minute, of which no header says anything. A minute takes three seconds.
+    @Test(arguments: ["bucket", "fixed", "rolling"]) func keepsToLimitsThatNobodyStates(_ kind: String) async throws {
+        let bed = try await ForwardingBed(
+            [
+                "requests_per_minute": 240, "tokens_per_minute": 1_000_000, "requests_per_day": 100_000,
+                "counts_by": .string(kind), "time_scale": 20.0,
+            ], speed: 20)
+        let batch = try await bed.submit(ForwardingTests.chats(600, more: #","max_tokens":16"#))
+        try await bed.work(batch)
+        let results = try await bed.results(batch)
+        #expect(results.count == 600)
+        #expect(results.allSatisfy { $0.state == .completed })
+        let seen = try bed.fake.witness()
+        let start = seen.compactMap { $0["t"]?.double }.min() ?? 0
+        let refused = seen.filter { $0["status"]?.int == 429 }
+        let later = refused.count { $0["t"]?.double ?? 0 > start + 3 }
+        #expect(!refused.isEmpty, "the limit binds")
+        // Without learning it there were 300. On a busy machine requests and clocks part a little.
+        #expect(later <= 30, "\(later) refusals after the first minute, \(refused.count) in all")
+        #expect(try bed.computed().values.allSatisfy { $0 == 1 })
+    }
+
+    @Test func partsOfSharedLimitsAreGivenBackAtTheEnd() async throws {
+        let bed = try await ForwardingBed()
+        var target = bed.target()
+        target.limits.requestsPerMinute = 600
+        let store = RecordBudgetStore(MemoryRecords())
+        try await bed.work(try await bed.submit(ForwardingTests.chats(3)), target, budgets: store)
+        // A portion is ten; of the minute's 600 another finds all but the three that were sent.
+        let one = Allotment(requests: 1, tokens: 1)
+        let exchange = BudgetShare.Exchange(
+            unused: Allotment(), takenAt: 0, wanted: Allotment(requests: 600, tokens: 1), least: one)
+        let answer = try await store.exchange(
+            exchange, of: "groq/\(FakeGroq.model)", target.limits, at: bed.clock.now())
+        #expect(answer == .granted(Allotment(requests: 597, tokens: 1)))
     }
 
     @Test func aModelThatIsGoneIsParked() async throws {

@@ -238,6 +238,52 @@ import Testing
         #expect(try scene.leaks() == [])
     }
 
+    private func wait(_ scene: Scene, for text: String, _ process: Process) async throws {
+        while process.isRunning, !scene.text("said.err").contains(text) {
+            try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    @Test func aRoutesFileIsReadAgain() async throws {
+        let scene = try await Scene(.object(JSONObject()))
+        try scene.write("routes.toml", Self.routes(scene))
+        let path = scene.folder.appending(path: "queue.sqlite").path
+        let queue = try SQLiteQueue(path: path)
+        let process = try scene.start(["forwarder", "--queue", path, "--config", "routes.toml"])
+        try await wait(scene, for: "starting", process)
+        // Wrong: not taken up, and said.
+        try scene.write("routes.toml", Self.routes(scene).replacing("to = \"local\"", with: "to = \"nowhere\""))
+        kill(process.processIdentifier, SIGHUP)
+        try await wait(scene, for: "the old one stays in force", process)
+        #expect(scene.text("said.err").contains("nowhere"))
+        let old = try await submit([ForwardingBed.chat("r1;", model: "alias-1")], queue)
+        while process.isRunning, try await queue.status(old).state != .completed {
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        // Another model has a way now, at another price.
+        let next = Self.routes(scene).replacing("alias-*", with: "other-*")
+            .replacing("output = 2.0", with: "output = 9.0")
+        try scene.write("routes.toml", next)
+        kill(process.processIdentifier, SIGHUP)
+        try await wait(scene, for: "were read again", process)
+        let new = try await submit([ForwardingBed.chat("r2;", model: "other-1")], queue)
+        while process.isRunning, try await queue.status(new).state != .completed {
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        process.terminate()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0, "\(scene.text("said.err"))")
+        let result = try #require(try await queue.results(new, after: nil, limit: 5, order: .input).first)
+        guard case .response(200, let bytes) = result.outcome.result else {
+            Issue.record("\(result.outcome)")
+            return
+        }
+        let usage = result.outcome.usage
+        let cost = Double(usage.promptTokens) + 9 * Double(usage.completionTokens)
+        #expect(try JSON(parsing: bytes)["usage"]?["cost_usd"]?.double == cost / 1e6)
+        try await queue.close()
+    }
+
     @Test func theForwarderSaysWhatIsWrong() async throws {
         let scene = try await Scene(.object(JSONObject()))
         let path = scene.folder.appending(path: "queue.sqlite").path

@@ -10,7 +10,7 @@ import Testing
     private static let model = MillraceFixtures.tinyLlama
     private static let count = 40
 
-    private static func routes(_ scene: ProcessTests.Scene) -> String {
+    private static func routes(_ scene: ProcessTests.Scene, _ rule: String) -> String {
         """
         [backend.local]
         kind = "local"
@@ -21,7 +21,7 @@ import Testing
         [[route]]
         models = ["tiny"]
         to = "local"
-        spill = { to = { backend = "groq", model = "\(FakeGroq.model)" }, deadline = false, backlog_tokens = 600 }
+        spill = { to = { backend = "groq", model = "\(FakeGroq.model)" }, \(rule) }
         [[price]]
         backend = "groq"
         models = ["*"]
@@ -30,9 +30,11 @@ import Testing
         """
     }
 
-    @Test func oneBatchIsComputedInTwoPlaces() async throws {
+    /// What there are more than 600 tokens of; what a worker of five tokens a second would not do within two minutes.
+    @Test(arguments: ["deadline = false, backlog_tokens = 600", "deadline = true"])
+    func oneBatchIsComputedInTwoPlaces(_ rule: String) async throws {
         let scene = try await ProcessTests.Scene(.object(JSONObject()))
-        try scene.write("routes.toml", Self.routes(scene))
+        try scene.write("routes.toml", Self.routes(scene, rule))
         try scene.write("groq.key", FakeGroq.keyText)
         chmod(scene.folder.appending(path: "groq.key").path, 0o600)
         defer { try? FileManager.default.removeItem(at: scene.folder.appending(path: "groq.key")) }
@@ -41,12 +43,18 @@ import Testing
             (0..<Self.count).map {
                 #"{"custom_id":"r\#($0)","model":"tiny","prompt":"some words and \#($0)","max_tokens":20}"# + "\n"
             }.joined())
-        let submitted = try scene.run(["submit", "in.jsonl", "--queue", "q.sqlite", "--quiet", "--window", "10m"])
+        let submitted = try scene.run(["submit", "in.jsonl", "--queue", "q.sqlite", "--quiet", "--window", "2m"])
         #expect(submitted.terminationStatus == 0, "\(scene.text("said.err"))")
         let batch = scene.text("said.out").trimmingCharacters(in: .whitespacesAndNewlines)
+        let queue = try SQLiteQueue(path: scene.folder.appending(path: "q.sqlite").path)
+        let now = WorkClock.system.now()
+        try await queue.heartbeat(
+            WorkerReport(
+                name: "slow", host: "here", processID: 1, models: ["tiny"], backend: "cpu", phase: .running,
+                startedAt: now, reportedAt: now, lifetimeMs: 600_000, leasedRequests: 0, runningSequences: 0,
+                promptTokensPerSecond: 0, generatedTokensPerSecond: 5), at: now)
         // The forwarder alone first: it takes what is above the backlog, and leaves the rest.
         let forwarder = try scene.start(["forwarder", "--queue", "q.sqlite", "--config", "routes.toml"])
-        let queue = try SQLiteQueue(path: scene.folder.appending(path: "q.sqlite").path)
         while forwarder.isRunning {
             let counts = try await queue.status(BatchID(batch)).counts
             if counts.completed > 0, counts.leased == 0 { break }
@@ -78,6 +86,8 @@ import Testing
             #expect(line["response"]?["body"]?["object"]?.string == "text_completion", "\(line.text)")
         }
         #expect(Set(backends.keys) == ["cpu", "groq"], "\(backends)")
+        // In time: else it would be expired.
+        #expect(try await queue.status(BatchID(batch)).state == .completed)
         let usage = try await queue.usage(UsageQuery())
         #expect(usage.reduce(0) { $0 + $1.completed } == Self.count)
         #expect(Set(usage.map(\.backend)) == ["cpu", "groq"])

@@ -1,7 +1,7 @@
 /// How many requests may be in flight: grows while all goes well, halves when the server is overloaded (additive
 /// increase, multiplicative decrease, after doubling at first; Chiu and Jain 1989, RFC 5681).
 package struct ConcurrencyWindow: Sendable, Equatable, Codable {
-    package let most: Int
+    package private(set) var most: Int
     package private(set) var size: Double
     package private(set) var inFlight = 0
     /// Doubles each round until the first overload.
@@ -13,6 +13,12 @@ package struct ConcurrencyWindow: Sendable, Equatable, Codable {
         precondition(first >= 1 && most >= 1, "at least one request must be allowed in flight")
         self.most = most
         size = Double(min(first, most))
+    }
+
+    package mutating func change(most: Int) {
+        precondition(most >= 1, "at least one request must be allowed in flight")
+        self.most = most
+        size = min(size, Double(most))
     }
 
     package var hasRoom: Bool { inFlight < Int(size) }

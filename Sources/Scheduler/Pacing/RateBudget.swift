@@ -19,6 +19,8 @@ package struct RateBudget: Sendable {
         /// Tokens it was counted as.
         package let tokens: Int
         package let estimate: Int
+        /// What our own count, of limits that are known, had left for it: nil: no limit is.
+        let hadRoom: Bool?
     }
 
     package private(set) var limits: RateLimits
@@ -28,6 +30,8 @@ package struct RateBudget: Sendable {
     private var parts = 1
     private var smoothRequests: SmoothRate?
     private var smoothTokens: SmoothRate?
+    /// Of requests a minute, where none is known.
+    private var hidden = HiddenLimit()
     package private(set) var concurrency: ConcurrencyWindow
     private var backoff: Backoff
     /// Nothing is sent before: the server said so, or a backoff.
@@ -58,10 +62,24 @@ package struct RateBudget: Sendable {
         ]
     }
 
+    /// Takes up other limits than it was made with; what it counted stays counted.
+    package mutating func change(_ next: RateLimits) {
+        func changed(_ part: KeyPath<RateLimits, Int?>) -> Bool { next[keyPath: part] != limits[keyPath: part] }
+        if changed(\.requestsPerMinute) { requestWindows[0].assume(limit: next.requestsPerMinute) }
+        if changed(\.requestsPerDay) { requestWindows[1].assume(limit: next.requestsPerDay) }
+        if changed(\.tokensPerMinute) { tokenWindows[0].assume(limit: next.tokensPerMinute) }
+        if changed(\.tokensPerDay) { tokenWindows[1].assume(limit: next.tokensPerDay) }
+        concurrency.change(most: next.maxConcurrent)
+        limits = next
+        (parts, smoothRequests, smoothTokens) = (1, nil, nil)
+    }
+
     package var inFlight: Int { concurrency.inFlight }
     /// Tokens that a minute allows, as configured or as the server said; nil: unknown.
     package var tokensPerMinute: Int? { tokenWindows[0].limit }
     package var requestsPerMinute: Int? { requestWindows[0].limit }
+    /// Requests that a minute seems to allow, though nothing says so; nil: as many as one likes.
+    package var hiddenRequestsPerMinute: Int? { requestWindows[0].limit == nil ? hidden.limit : nil }
     /// Part of a day's limits that is left, the lesser of requests and tokens; nil: none is known.
     package mutating func dayLeft(at now: Int64) -> Double? {
         let parts = [Self.left(&requestWindows[1], at: now), Self.left(&tokenWindows[1], at: now)]
@@ -91,7 +109,13 @@ package struct RateBudget: Sendable {
             }
         }
         for at in requestWindows.indices { note(requestWindows[at].admit(1, at: now)) }
-        for at in tokenWindows.indices { note(tokenWindows[at].admit(tokens, at: now)) }
+        for at in tokenWindows.indices {
+            // It may take more than is counted, and is refused where that is not there; holding that much back costs
+            // no speed.
+            let spare = (tokenWindows[at].limit ?? 0) / 50
+            note(tokenWindows[at].admit(max(tokens, min(cost, tokens + spare)), at: now))
+        }
+        if requestWindows[0].limit == nil { note(hidden.admit(at: now)) }
         for time in [smoothRequests?.earliest(1, at: now), smoothTokens?.earliest(tokens, at: now)] {
             if let time, time > now { latest = max(latest, time) }
         }
@@ -102,9 +126,11 @@ package struct RateBudget: Sendable {
     /// Counts a request that is sent now.
     package mutating func sent(cost: Int, at now: Int64) -> Ticket {
         sequence += 1
-        let ticket = Ticket(sequence: sequence, sentAt: now, tokens: ratio.counted(cost), estimate: cost)
+        let ticket = Ticket(
+            sequence: sequence, sentAt: now, tokens: ratio.counted(cost), estimate: cost, hadRoom: hasRoom(at: now))
         for at in requestWindows.indices { requestWindows[at].send(1, sequence: sequence, at: now) }
         for at in tokenWindows.indices { tokenWindows[at].send(ticket.tokens, sequence: sequence, at: now) }
+        hidden.send(sequence, at: now)
         smoothRequests?.send(1, at: now)
         smoothTokens?.send(ticket.tokens, at: now)
         concurrency.send()
@@ -115,6 +141,7 @@ package struct RateBudget: Sendable {
     package mutating func finished(_ ticket: Ticket, actual: Int?, report: RateReport = RateReport(), at now: Int64) {
         concurrency.succeed()
         backoff.succeed()
+        hidden.answer(ticket.sequence, at: now)
         if let actual { ratio.note(actual: actual, estimate: ticket.estimate) }
         correct(ticket, requests: 1, tokens: actual ?? ticket.tokens, at: now)
         hear(report, of: ticket, at: now)
@@ -129,24 +156,51 @@ package struct RateBudget: Sendable {
     ) {
         refusals += 1
         let isNew = ticket.sequence >= nextRefusal
-        let hadRoom = isNew && hasRoom(at: now)
+        let hadRoom = isNew && ticket.hadRoom == true
+        let isHidden = requestWindows[0].limit == nil && !Self.isExplained(ticket, report)
         correct(ticket, requests: 0, tokens: 0, at: now)
-        for at in requestWindows.indices { requestWindows[at].refuse(ticket.sequence, at: now) }
-        for at in tokenWindows.indices { tokenWindows[at].refuse(ticket.sequence, at: now) }
+        let span = limits.requestHeaderSpan == .minute ? 0 : 1
+        for at in requestWindows.indices {
+            requestWindows[at].refuse(
+                ticket.sequence, at == span ? report.requests : RateReport.Amount(), at: now)
+        }
+        for at in tokenWindows.indices {
+            tokenWindows[at].refuse(ticket.sequence, at == 0 ? report.tokens : RateReport.Amount(), at: now)
+        }
         hear(report, of: ticket, at: now)
+        hidden.refuse(
+            ticket.sequence, sentAt: ticket.sentAt, retryAfterMs: isHidden ? report.retryAfterMs : nil, at: now)
         block(for: report.retryAfterMs, isNew: isNew, at: now, random: random)
         wave = isNew ? 1 : wave + 1
-        // Many at once: much was sent at once, and the limit's part of a shorter time was too small for it.
-        if wave == Self.manyRefusals { divide(for: ticket.tokens, at: now) }
-        if hadRoom {
-            // The server counts more than we do: what was asked for, or the limit's part of a shorter time.
-            if ratio.isLow { ratio.distrust() } else { divide(for: ticket.tokens, at: now) }
-        }
+        noteCause(ticket, report, hadRoom: hadRoom, isHidden: isHidden, at: now)
         if report.retryAfterMs == nil {
             concurrency.overload(ticket.sequence, last: sequence)
         } else {
             concurrency.end()
         }
+    }
+
+    /// What a refusal says of how the server counts.
+    private mutating func noteCause(
+        _ ticket: Ticket, _ report: RateReport, hadRoom: Bool, isHidden: Bool, at now: Int64
+    ) {
+        if isHidden {
+            // Unless the server says that tokens are left, it may also count those that were asked for.
+            if hadRoom, ratio.isLow, report.tokens.remaining == nil { ratio.distrust() }
+            return
+        }
+        // Many at once: much was sent at once, and the limit's part of a shorter time was too small for it.
+        if wave == Self.manyRefusals { divide(for: ticket.tokens, at: now) }
+        // The server counts more than we do: what was asked for, or the limit's part of a shorter time.
+        guard hadRoom else { return }
+        if ratio.isLow { ratio.distrust() } else { divide(for: ticket.tokens, at: now) }
+    }
+
+    /// Whether a limit that is known may be why a request was refused.
+    private static func isExplained(_ ticket: Ticket, _ report: RateReport) -> Bool {
+        if let left = report.requests.remaining, left < 1 { return true }
+        if let left = report.tokens.remaining { return left < ticket.estimate }
+        return ticket.hadRoom == false
     }
 
     /// The server has too much to do (498, 503, time-outs): fewer at a time from now on.
@@ -192,20 +246,18 @@ package struct RateBudget: Sendable {
         tokenWindows[0].hear(report.tokens, sequence: ticket.sequence, sentAt: ticket.sentAt, at: now)
     }
 
-    /// Whether our count of whole minutes and days does not explain a refusal.
-    private mutating func hasRoom(at now: Int64) -> Bool {
-        var knowsLimit = false
-        for at in requestWindows.indices {
-            guard let limit = requestWindows[at].limit else { continue }
-            knowsLimit = true
-            if requestWindows[at].uncounted(at: now) < 0.1 * Double(limit) { return false }
+    /// Whether our count of whole minutes and days would not explain a refusal now; nil: no limit is known.
+    private mutating func hasRoom(at now: Int64) -> Bool? {
+        func isWide(_ windows: inout [RateWindow]) -> Bool? {
+            var known: Bool?
+            for at in windows.indices {
+                guard let limit = windows[at].limit else { continue }
+                known = known != false && windows[at].uncounted(at: now) >= 0.1 * Double(limit)
+            }
+            return known
         }
-        for at in tokenWindows.indices {
-            guard let limit = tokenWindows[at].limit else { continue }
-            knowsLimit = true
-            if tokenWindows[at].uncounted(at: now) < 0.1 * Double(limit) { return false }
-        }
-        return knowsLimit
+        let parts = [isWide(&requestWindows), isWide(&tokenWindows)].compactMap(\.self)
+        return parts.isEmpty ? nil : parts.allSatisfy(\.self)
     }
 
     /// Holds the minute's pace by the tenth of it at first, then by the second.

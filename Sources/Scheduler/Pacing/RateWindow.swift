@@ -77,6 +77,24 @@ package struct RateWindow: Sendable, Equatable, Codable {
     /// The most that one request can be counted as: a larger one goes when everything is free.
     private func fitted(_ amount: Int) -> Double { Double(min(amount, limit ?? amount)) }
 
+    /// Takes this for the limit, though the server did not say so; nil: nothing is held back until it says one.
+    package mutating func assume(limit: Int?) {
+        precondition((limit ?? 1) > 0, "a rate is a positive amount in a positive time")
+        self.limit = limit
+    }
+
+    /// What our own count of the span has.
+    package mutating func used(at now: Int64) -> Int {
+        advance(to: now)
+        return used
+    }
+
+    /// The part of it that was sent since.
+    package func used(since time: Int64) -> Int {
+        let first = max(0, time) / granuleMs
+        return granules.reduce(0) { $0 + ($1.number >= first ? $1.amount : 0) }
+    }
+
     /// What our own count leaves of the limit, whatever the server says.
     package mutating func uncounted(at now: Int64) -> Double {
         advance(to: now)
@@ -219,8 +237,7 @@ package struct RateWindow: Sendable, Equatable, Codable {
     private mutating func noteKind(remaining: Int, limit: Int, resetMs: Int64?) {
         guard let resetMs else { return }
         let missing = Double(limit - remaining) / Double(limit)
-        let refill = missing * Double(windowMs)
-        let matches = abs(Double(resetMs) - refill) <= 0.02 * Double(windowMs)
+        let matches = isBucketLike(remaining: remaining, limit: limit, resetMs: resetMs)
         // Nearly full or nearly empty, a fixed span can look the same.
         if !matches {
             refillEvidence = min(refillEvidence, 0)
@@ -229,9 +246,22 @@ package struct RateWindow: Sendable, Equatable, Codable {
         }
     }
 
+    private func isBucketLike(remaining: Int, limit: Int, resetMs: Int64) -> Bool {
+        let refill = Double(limit - remaining) / Double(limit) * Double(windowMs)
+        return abs(Double(resetMs) - refill) <= 0.02 * Double(windowMs)
+    }
+
     /// The server refused: what the model said was wrong, or others took it.
-    package mutating func refuse(_ sequence: UInt64, at now: Int64) {
-        if isRefilling { refillEvidence = -8 }
+    package mutating func refuse(_ sequence: UInt64, _ report: RateReport.Amount, at now: Int64) {
+        if isRefilling {
+            // It may only have counted a little more than we did.
+            let isStill = limit.flatMap { limit in
+                report.remaining.flatMap { remaining in
+                    report.resetMs.map { isBucketLike(remaining: remaining, limit: limit, resetMs: $0) }
+                }
+            }
+            if isStill != true { refillEvidence = -8 }
+        }
         guard let word, word.unconfirmed > 0 else { return }
         resetsAreFull = false
         // Asked too early, once more at the latest time the server can have meant; then not for a whole span.

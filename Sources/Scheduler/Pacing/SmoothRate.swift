@@ -2,7 +2,7 @@
 /// count a minute's limit by the second.
 package struct SmoothRate: Sendable, Equatable {
     package let capacity: Double
-    private let perMs: Double
+    private var perMs: Double
     private var level: Double
     private var at: Int64
 
@@ -25,6 +25,16 @@ package struct SmoothRate: Sendable, Equatable {
     package mutating func send(_ amount: Int, at now: Int64) {
         level = level(at: now) - Double(amount)
         at = max(at, now)
+    }
+
+    package func amount(inMs ms: Int64) -> Double { perMs * Double(ms) }
+
+    /// Goes on at another pace.
+    package mutating func hasten(by factor: Double, at now: Int64) {
+        precondition(factor > 0, "a rate is positive")
+        level = level(at: now)
+        at = max(at, now)
+        perMs *= factor
     }
 
     /// Something sent as more (or less) than it took.

@@ -23,8 +23,18 @@ package struct BackendConfiguration: Sendable, Equatable {
         var requestHeaderSpan: RateSpan { self == .openai ? .minute : .day }
     }
 
+    /// How requests get there.
+    package enum Mode: String, Sendable, CaseIterable {
+        /// Each on its own, at once.
+        case requests
+        /// Many in a file, through the upstream's batch API: cheaper, some time within `batchWindow`.
+        case batch
+    }
+
     package var name: String
     package var kind: Kind
+    package var mode: Mode
+    package var batchWindow: String
     /// Where its API begins; nil for local ones.
     package var baseURL: URL?
     /// The operator's key; nil: none is sent, or only tenants' own.
@@ -43,6 +53,7 @@ package struct BackendConfiguration: Sendable, Equatable {
     static let keys = [
         "kind", "url", "key", "tenant_key", "organisation", "service_tier", "requests_per_minute", "requests_per_day",
         "tokens_per_minute", "tokens_per_day", "max_concurrent", "timeout_s", "connect_timeout_s", "max_answer_mb",
+        "mode", "batch_window",
     ]
 
     init(_ node: TOMLNode, name: String) throws(ConfigurationError) {
@@ -51,6 +62,19 @@ package struct BackendConfiguration: Sendable, Equatable {
         guard let kindNode = node["kind"] else { throw node.error("kind is missing: \(Self.kinds)") }
         guard let kind = Kind(rawValue: try kindNode.text()) else { throw kindNode.error("must be \(Self.kinds)") }
         self.kind = kind
+        let modes = Mode.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
+        mode = try node["mode"].map { node throws(ConfigurationError) in
+            guard let mode = Mode(rawValue: try node.text()) else { throw node.error("must be one of \(modes)") }
+            return mode
+        } ?? .requests
+        batchWindow = try node["batch_window"].map { node throws(ConfigurationError) in
+            let text = try node.text()
+            let hours = Int(text.dropLast()).map { text.hasSuffix("d") ? 24 * $0 : $0 }
+            guard text.hasSuffix("h") || text.hasSuffix("d"), let hours, (24...168).contains(hours) else {
+                throw node.error("must be from \"24h\" to \"7d\"")
+            }
+            return text
+        } ?? "24h"
         baseURL = try Self.url(node, kind)
         key = try node["key"].map { node throws(ConfigurationError) in
             do { return try SecretSource(try node.text()) } catch let error as SecretError {

@@ -76,6 +76,14 @@ package struct RouteConfiguration: Sendable, Equatable {
         }) {
             throw (node["spill"] ?? node).error("spilling goes from a local backend of the route to an upstream")
         }
+        let modes = Set((targets + (fallbacks ?? [])).compactMap { backends[$0.backend] }.filter { $0.kind != .local }
+            .map(\.mode))
+        guard modes.count < 2 else {
+            throw to.error("backends with and without mode = \"batch\" cannot take turns: give each a route of its own")
+        }
+        if let spill, backends[spill.to.backend]?.mode == .batch {
+            throw (node["spill"] ?? node).error("a backend with mode = \"batch\" is too slow to spill to")
+        }
         return Route(
             name: "\(node.key) (line \(node.line))", models: try models.texts().map(NamePattern.init),
             tenants: try (node["tenants"]?.texts() ?? ["*"]).map(NamePattern.init), targets: targets,

@@ -6,7 +6,7 @@ import Synchronization
 /// The upstreams of a routes file. Operators' keys are read at the start, tenants' own from the queue's records when a
 /// request needs one. Only upstreams are chosen: what a route gives to local workers they lease themselves.
 package final class ConfiguredRoutes: UpstreamRouting {
-    private let configuration: RouteConfiguration
+    let configuration: RouteConfiguration
     private let router: Router
     private let planner: SpillPlanner
     private let targets: [String: UpstreamTarget]
@@ -16,25 +16,29 @@ package final class ConfiguredRoutes: UpstreamRouting {
     private static let keyLifetime = Duration.seconds(60)
     private static let maxCachedKeys = 10_000
 
-    /// - Parameter records: where tenants' keys are; nil: there are none.
+    /// - Parameters:
+    ///   - records: where tenants' keys are; nil: there are none.
+    ///   - mode: only backends of this mode are chosen.
     /// - Throws: `SecretError` for a key that cannot be read, and when the file names no upstream.
     package init(
         _ configuration: RouteConfiguration, records: (any RecordStore)?,
+        mode: BackendConfiguration.Mode = .requests,
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws(SecretError) {
         self.configuration = configuration
         var targets: [String: UpstreamTarget] = [:]
         for backend in configuration.backends.values {
-            guard var target = UpstreamTarget(backend) else { continue }
+            guard backend.mode == mode, var target = UpstreamTarget(backend) else { continue }
             if let source = backend.key { target.key = try source.key(environment: environment) }
             targets[backend.name] = target
         }
-        guard !targets.isEmpty else {
+        guard configuration.backends.values.contains(where: { $0.kind != .local }) else {
             throw SecretError("the routes file has no upstream: a [backend.NAME] of kind groq, openai or generic")
         }
         self.targets = targets
         router = configuration.router.upstreamOnly(targets)
         planner = SpillPlanner(configuration)
+        spills = mode == .requests && planner.isNeeded
         let isNeeded = configuration.backends.values.contains { $0.tenantKey != nil }
         if isNeeded, let records, let source = configuration.masterKey {
             let master = try MasterKey(source.read(environment: environment), origin: source.description)
@@ -83,7 +87,18 @@ package final class ConfiguredRoutes: UpstreamRouting {
         }
     }
 
-    package var spills: Bool { planner.isNeeded }
+    package let spills: Bool
+
+    package func target(named name: String, owner: String?) async throws(JobQueueError) -> UpstreamTarget? {
+        guard var target = targets[name] else { return nil }
+        guard let owner else { return target }
+        guard let name = configuration.backends[name]?.tenantKey, let key = try await tenantKey(owner, name) else {
+            return nil
+        }
+        target.key = key
+        target.owner = owner
+        return target
+    }
 
     package func spilled(
         from queue: any JobQueue, held: [BatchID: Int], budgetLeft: [String: Double], at now: Timestamp
@@ -161,5 +176,6 @@ extension UpstreamTarget {
         timeouts.firstByteMs = backend.timeoutMs
         timeouts.connectMs = backend.connectTimeoutMs
         maxReplyBytes = backend.maxAnswerBytes
+        batchWindow = backend.batchWindow
     }
 }

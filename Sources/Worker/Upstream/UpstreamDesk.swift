@@ -102,7 +102,9 @@ struct UpstreamDesk {
 
     mutating func take(_ pending: Pending) {
         let name = pending.lane
-        if lanes[name] == nil {
+        if lanes[name] != nil {
+            lanes[name]?.change(pending.choice.target.limits)
+        } else {
             if lanes.count >= Self.maxNames {
                 lanes = lanes.filter { $0.value.waitingCount + $0.value.budget.inFlight > 0 }
             }
@@ -113,6 +115,23 @@ struct UpstreamDesk {
         lanesOfModel[pending.leased.request.model, default: []].insert(name)
         held[pending.lease.key] = pending
         lanes[name]?.append(pending.lease.key, cost: pending.body.estimatedTokens)
+    }
+
+    /// Routes, limits or keys are others now: what waits is taken out, to be decided anew, and nothing is parked.
+    mutating func reopen() -> [Pending] {
+        closedUntil = [:]
+        return laneNames.flatMap { name in
+            lanes[name]?.unpark()
+            return giveUpWaiting(name, until: nil)
+        }
+    }
+
+    /// Parts of shared limits that were taken and not used.
+    mutating func emptyShares() -> [(name: LaneName, limits: RateLimits, unused: Allotment, takenAt: Int64)] {
+        laneNames.compactMap { name in
+            guard let limits = lanes[name]?.limits, let share = lanes[name]?.emptyShare() else { return nil }
+            return (name, limits, share.unused, share.takenAt)
+        }
     }
 
     /// Targets that take nothing of a model now, and why.

@@ -23,10 +23,11 @@ struct UpstreamLane {
     }
 
     let target: UpstreamTarget.ID
-    let limits: RateLimits
+    private(set) var limits: RateLimits
     var budget: RateBudget
     /// This sender's part of limits that it shares with others; nil: they are its own.
     private var share: BudgetShare?
+    private let isShared: Bool
     private var waiting: [(key: RequestKey, cost: Int)] = []
     private(set) var park: Park?
     private var isProbing = false
@@ -43,10 +44,29 @@ struct UpstreamLane {
     init(target: UpstreamTarget.ID, limits: RateLimits, isShared: Bool) {
         self.target = target
         self.limits = limits
-        let known = [limits.requestsPerMinute, limits.requestsPerDay, limits.tokensPerMinute, limits.tokensPerDay]
-        share = isShared && known.contains { $0 != nil } ? BudgetShare(limits) : nil
+        self.isShared = isShared
+        share = isShared ? Self.share(of: limits) : nil
         budget = RateBudget(limits)
     }
+
+    private static func share(of limits: RateLimits) -> BudgetShare? {
+        let known = [limits.requestsPerMinute, limits.requestsPerDay, limits.tokensPerMinute, limits.tokensPerDay]
+        return known.contains { $0 != nil } ? BudgetShare(limits) : nil
+    }
+
+    /// The operator wrote others down. The store's record of the old ones ends with them.
+    mutating func change(_ next: RateLimits) {
+        guard next != limits else { return }
+        limits = next
+        budget.change(next)
+        share = isShared ? Self.share(of: next) : nil
+    }
+
+    /// What was taken of the organisation's limits and not used.
+    mutating func emptyShare() -> (unused: Allotment, takenAt: Int64)? { share?.empty() }
+
+    /// Somebody may have mended it.
+    mutating func unpark() { if let error = park { park = Park(error: error.error, scope: error.scope, until: .min) } }
 
     var waitingCount: Int { waiting.count }
 

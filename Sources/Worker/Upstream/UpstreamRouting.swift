@@ -34,6 +34,9 @@ package protocol UpstreamRouting: Sendable {
     func decide(
         _ leased: LeasedRequest, parked: [UpstreamTarget.ID: String]
     ) async throws(JobQueueError) -> UpstreamDecision
+    /// Where a batch went that is still there.
+    /// - Parameter owner: the tenant whose key it was sent with; nil: the operator's.
+    func target(named name: String, owner: String?) async throws(JobQueueError) -> UpstreamTarget?
     /// Whether anything is ever taken from local workers.
     var spills: Bool { get }
     /// What is taken from local workers now.
@@ -49,6 +52,8 @@ package protocol UpstreamRouting: Sendable {
 }
 
 extension UpstreamRouting {
+    package func target(named name: String, owner: String?) async throws(JobQueueError) -> UpstreamTarget? { nil }
+
     package var spills: Bool { false }
     package var served: [String] { ["*"] }
 
@@ -68,6 +73,10 @@ package struct SingleRoute: UpstreamRouting {
     package init(_ choice: UpstreamChoice) { self.choice = choice }
 
     package func models(of overview: QueueOverview) -> Set<String>? { nil }
+
+    package func target(named name: String, owner: String?) async throws(JobQueueError) -> UpstreamTarget? {
+        choice.target.id == UpstreamTarget.ID(name: name, owner: owner) ? choice.target : nil
+    }
 
     package func decide(
         _ leased: LeasedRequest, parked: [UpstreamTarget.ID: String]

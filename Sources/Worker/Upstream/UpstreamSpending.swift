@@ -5,12 +5,13 @@ import Scheduler
 /// What requests cost, set aside before they are sent: a cap is never passed.
 package struct UpstreamSpending: Sendable {
     let book: SpendBook
-    let prices: PriceTable
+    /// Asked anew each time: an operator may have changed them.
+    let prices: @Sendable () -> PriceTable
 
     /// What a request is taken to generate at most that sets no limit itself.
     static let assumedCompletionTokens = 4096
 
-    package init(book: SpendBook, prices: PriceTable) {
+    package init(book: SpendBook, prices: @escaping @Sendable () -> PriceTable) {
         self.book = book
         self.prices = prices
     }
@@ -25,7 +26,7 @@ package struct UpstreamSpending: Sendable {
     }
 
     func spending(_ usage: Usage, backend: String, model: String) -> Spending {
-        let price = prices.price(backend: backend, model: model)
+        let price = prices().price(backend: backend, model: model)
         let money = price?.cost(
             promptTokens: usage.promptTokens, cachedTokens: usage.cachedTokens,
             completionTokens: usage.completionTokens)
@@ -34,7 +35,7 @@ package struct UpstreamSpending: Sendable {
 
     /// The answer with its price in `usage.cost_usd`; as it came where nobody wrote a price down.
     func priced(_ answer: UpstreamAnswer, backend: String, model: String) -> [UInt8] {
-        guard let price = prices.price(backend: backend, model: model), var body = JSONMembers(answer.body),
+        guard let price = prices().price(backend: backend, model: model), var body = JSONMembers(answer.body),
             let usageText = body["usage"], var usage = JSONMembers(usageText)
         else { return answer.body }
         let cost = price.cost(

@@ -18,6 +18,8 @@ package struct UpstreamTarget: Sendable {
     package var serviceTier: String?
     /// Send completions as chats; nil: where the dialect has no completions.
     package var mapsCompletions: Bool?
+    /// How long a batch may take there, where requests go through its batch API.
+    package var batchWindow = "24h"
 
     package init(
         name: String, dialect: UpstreamDialect, baseURL: String, key: ProviderKey? = nil,

@@ -37,6 +37,7 @@ package actor UpstreamWorker {
     enum Signal: Sendable {
         case reply(Lease, UpstreamReply)
         case stop
+        case reloaded
         case tick
     }
 
@@ -49,6 +50,8 @@ package actor UpstreamWorker {
 
         /// The first call drains; the second cancels what is under way.
         package func stop() { signals.post(.stop) }
+        /// The routing decides otherwise from now on.
+        package func reloaded() { signals.post(.reloaded) }
         package var figures: UpstreamWorkFigures { shared.value.withLock { $0 } }
     }
 
@@ -118,6 +121,7 @@ package actor UpstreamWorker {
                 try await takeTurn(inbox.take())
                 shared.value.withLock { $0 = figures }
                 guard let end = try await end(goal) else { continue }
+                await giveBackShares()
                 // A report is forgotten anyway, later.
                 try? await service.end(queue)
                 return end
@@ -134,6 +138,7 @@ package actor UpstreamWorker {
             switch signal {
             case .reply(let lease, let reply): take(reply, of: lease)
             case .stop: noteStop()
+            case .reloaded: handBack(desk.reopen())
             case .tick: break
             }
         }
@@ -203,6 +208,15 @@ package actor UpstreamWorker {
         // What waits for another attempt may still have a way.
         guard left.allSatisfy({ $0.queued == 0 || closed.contains($0.model) }) else { return nil }
         throw UpstreamParked(error: park)
+    }
+
+    /// Other senders can use what was taken of limits and not sent; otherwise it is lost for a minute.
+    private func giveBackShares() async {
+        guard let budgets else { return }
+        for share in desk.emptyShares() {
+            try? await budgets.give(
+                share.unused, takenAt: share.takenAt, to: share.name.text, share.limits, at: clock.now())
+        }
     }
 
     // MARK: Sending

@@ -19,6 +19,7 @@ import Testing
             Variant(
                 testDescription: "\(name), tokens bind",
                 setup: .init(kind: kind, requestsPerMinute: 3000, tokensPerMinute: 200_000)),
+            Variant(testDescription: "\(name), fast answers", setup: .init(kind: kind, latencyMs: 5...30)),
             Variant(testDescription: "\(name), slow answers", setup: .init(kind: kind, latencyMs: 5000...20_000)),
             Variant(
                 testDescription: "\(name), resets written too early",

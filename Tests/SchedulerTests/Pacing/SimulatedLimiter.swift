@@ -17,6 +17,8 @@ struct SimulatedLimiter {
         case none
         /// With resets that many milliseconds off.
         case all(skewMs: Int64)
+        /// As Groq's: tokens of a minute, requests of a day that never binds, nothing of requests a minute.
+        case groq
     }
 
     struct Answer {
@@ -35,6 +37,7 @@ struct SimulatedLimiter {
     private var taken: [(at: Int64, amounts: [Int])] = []
     private var firstTaken = 0
     private(set) var refusals: [Int64] = []
+    private var accepted = 0
 
     init(_ kind: Kind, headers: Headers, requests: Int, tokens: Int) {
         self.kind = kind
@@ -123,6 +126,7 @@ struct SimulatedLimiter {
         let needed = needed(tokens)
         let isAccepted = free(0) >= needed[0] - 1e-6 && free(1) >= needed[1] - 1e-6
         if isAccepted {
+            accepted += 1
             levels[0] -= 1
             levels[1] -= Double(tokens)
             secondLevels[0] -= 1
@@ -133,9 +137,14 @@ struct SimulatedLimiter {
         }
         var report = RateReport()
         if !isAccepted { report.retryAfterMs = Int64((waitMs(needed, at: now) / 1000).rounded(.up)) * 1000 }
-        if case .all(let skewMs) = headers {
+        switch headers {
+        case .none: break
+        case .all(let skewMs):
             report.requests = amount(0, now, skewMs)
             report.tokens = amount(1, now, skewMs)
+        case .groq:
+            report.requests = .init(limit: 1_000_000, remaining: 1_000_000 - accepted, resetMs: 86_400_000)
+            report.tokens = amount(1, now, 0)
         }
         return Answer(isAccepted: isAccepted, report: report)
     }

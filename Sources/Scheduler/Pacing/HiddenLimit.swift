@@ -1,0 +1,234 @@
+/// A limit of requests a minute that no header states, learned from refusals: Groq's answers tell of a day's requests
+/// and a minute's tokens, and it refuses for a minute's requests.
+///
+/// A refusal that known limits do not explain means that what was let through in the last minute is the limit, or more
+/// than that. From then on no more is sent in any minute. That is right for rolling and fixed minutes alike, and is as
+/// fast as they allow, once a fixed one's beginning is known. A server that says to come back before our own minute is
+/// over counts in another way: at that time one request asks; if it is not refused more follow, at twice the pace that
+/// would use a minute's limit up, then at four times and so on. A bucket refuses soon, and what it let through between
+/// two refusals is its pace, the more exact the longer it is watched; a fixed minute lets the whole limit through.
+/// Whoever is not refused for a while tries a little more.
+package struct HiddenLimit: Sendable, Equatable {
+    /// A refusal at which nothing was left, and what became of requests sent after it.
+    private struct Mark: Sendable, Equatable {
+        var sequence: UInt64 = 0
+        var at: Int64 = 0
+        var refused = 0
+
+        /// Requests from here to another refusal, which is counted already, that were let through.
+        func accepted(until sequence: UInt64) -> Int { max(0, Int(sequence - self.sequence) - refused) }
+    }
+
+    /// Sending more than our own minute allows.
+    private struct Rise: Sendable, Equatable {
+        /// The request that asks.
+        var probe: UInt64
+        var probeAt: Int64
+        var passedAt: Int64?
+        /// Those after it.
+        var sent = 0
+        /// What went through in rises before it: a whole limit, which was too small, then.
+        var before = 0
+    }
+
+    private let windowMs: Int64
+    /// The last minute; its limit is what was learned.
+    private var window: RateWindow
+    /// Of a bucket.
+    private var pace: SmoothRate?
+    private var newest: UInt64 = 0
+    /// Refusals of requests up to this one are one refusal.
+    private var waveEnd: UInt64 = 0
+    private var retryAt = Int64.min
+    private var base = Mark()
+    private var recent = Mark()
+    private var rise: Rise?
+    private var noRiseBefore = Int64.min
+    private var failedRises = 0
+    private var raiseAt = Int64.max
+    private var raises = 0
+    private var failedRaises = 0
+
+    package init(windowMs: Int64 = RateSpan.minute.milliseconds) {
+        self.windowMs = windowMs
+        window = RateWindow(limit: nil, windowMs: windowMs)
+    }
+
+    /// Requests a minute; nil: nothing speaks for a limit.
+    package var limit: Int? { pace.map { max(1, Int($0.amount(inMs: windowMs))) } ?? window.limit }
+    /// How long a request may take to be refused.
+    private var patienceMs: Int64 { max(1, windowMs / 60) }
+    private var stepMs: Double { max(1, Double(windowMs) / 100) }
+
+    package mutating func admit(at now: Int64) -> RateWindow.Verdict {
+        guard window.limit != nil else { return .now }
+        if let pace {
+            let time = pace.earliest(1, at: now)
+            return time <= now ? .now : .notBefore(time)
+        }
+        notePassed(at: now)
+        guard let limit = window.limit, case .notBefore(let free) = window.admit(1, at: now) else {
+            rise = nil
+            return .now
+        }
+        guard let time = riseTime(limit, free: free) else { return .notBefore(max(now + 1, free)) }
+        return time <= now ? .now : .notBefore(min(max(now + 1, free), time))
+    }
+
+    /// When more than our own minute allows may be sent, which allows it again at `free`.
+    private func riseTime(_ limit: Int, free: Int64) -> Int64? {
+        guard let rise else {
+            // Only the first request after a refusal tells how the server counts.
+            guard newest == waveEnd, free.advanced(byMs: -patienceMs) > retryAt else { return nil }
+            return max(retryAt, noRiseBefore)
+        }
+        guard let passedAt = rise.passedAt else { return rise.probeAt + patienceMs }
+        if rise.sent >= limit { return passedAt + riseMs(rise.sent, limit) + patienceMs }
+        return passedAt + riseMs(rise.sent, limit)
+    }
+
+    /// From the beginning of a rise until so many may have been sent.
+    private func riseMs(_ sent: Int, _ limit: Int) -> Int64 {
+        var left = Double(sent)
+        var perMs = 2 * Double(limit) / Double(windowMs)
+        var ms = 0.0
+        for _ in 0..<5 where left > perMs * stepMs {
+            left -= perMs * stepMs
+            ms += stepMs
+            perMs *= 2
+        }
+        return Int64((ms + left / perMs).rounded(.up))
+    }
+
+    private mutating func notePassed(at now: Int64) {
+        guard var current = rise, current.passedAt == nil, now >= current.probeAt + patienceMs else { return }
+        current.passedAt = now
+        if current.before > 0, let limit = window.limit { window.assume(limit: 2 * min(limit, 1 << 40)) }
+        rise = current
+    }
+
+    package mutating func send(_ sequence: UInt64, at now: Int64) {
+        newest = sequence
+        raiseIfDue(at: now)
+        if let limit = window.limit, pace == nil, window.available(at: now) < 1 {
+            if let current = rise, current.sent < limit {
+                rise?.sent += 1
+            } else {
+                rise = Rise(probe: sequence, probeAt: now, before: rise.map { $0.before + $0.sent + 1 } ?? 0)
+            }
+        }
+        window.send(1, sequence: sequence, at: now)
+        pace?.send(1, at: now)
+    }
+
+    /// It was not refused.
+    package mutating func answer(_ sequence: UInt64, at now: Int64) {
+        guard var current = rise, current.probe == sequence, current.passedAt == nil else { return }
+        current.probeAt = now - patienceMs
+        rise = current
+        notePassed(at: now)
+    }
+
+    /// - Parameter retryAfterMs: nil: refused for a reason that is known, or without a word of how long.
+    package mutating func refuse(_ sequence: UInt64, sentAt: Int64, retryAfterMs: Int64?, at now: Int64) {
+        window.correct(sequence, from: 1, to: 0, sentAt: sentAt, at: now)
+        pace?.correct(from: 1, to: 0)
+        if sequence > base.sequence { base.refused += 1 }
+        if sequence > recent.sequence { recent.refused += 1 }
+        if let current = rise, sequence > current.probe { rise?.sent = max(0, current.sent - 1) }
+        guard let retryAfterMs else { return }
+        let lastRetryAt = retryAt
+        retryAt = max(retryAt, now.advanced(byMs: max(1, retryAfterMs)))
+        let used = max(1, window.used(at: now))
+        if sequence <= waveEnd, let limit = window.limit {
+            if pace == nil { window.assume(limit: min(limit, used)) }
+            return
+        }
+        waveEnd = newest
+        noteRaise(at: now)
+        learn(sequence, sentAt, retryAfterMs, lastRetryAt, used)
+        rise = nil
+        if pace == nil {
+            base = Mark(sequence: sequence, at: sentAt)
+            recent = base
+        }
+    }
+
+    /// What the first refusal of a wave says.
+    private mutating func learn(
+        _ sequence: UInt64, _ sentAt: Int64, _ retryAfterMs: Int64, _ lastRetryAt: Int64, _ used: Int
+    ) {
+        let isLong = retryAfterMs >= windowMs / 4
+        guard let limit = window.limit else { return window.assume(limit: used) }
+        if pace != nil {
+            // No bucket makes anybody wait that long.
+            if isLong {
+                pace = nil
+                window.assume(limit: used)
+            } else {
+                follow(sequence, sentAt)
+            }
+        } else if let rise, sequence == rise.probe {
+            failedRises += 1
+            noRiseBefore = sentAt + windowMs << Int64(min(failedRises, 4))
+        } else if let rise, sequence > rise.probe {
+            if isLong {
+                window.assume(limit: rise.before + rise.sent + 1)
+            } else {
+                follow(sequence, sentAt)
+            }
+        } else {
+            // From one end of waiting to the next is a minute: a fixed one, that began when we came back. What was
+            // taken for one minute's may have been of two, then.
+            let isFixed = lastRetryAt > .min
+                && abs(sentAt.advanced(byMs: retryAfterMs).advanced(byMs: -lastRetryAt) - windowMs) <= windowMs / 20
+            let since = window.used(since: lastRetryAt)
+            window.assume(limit: min(limit, isFixed && 2 * since >= limit ? since : used))
+        }
+    }
+
+    /// Takes what was let through since an earlier refusal for the pace.
+    private mutating func follow(_ sequence: UInt64, _ sentAt: Int64) {
+        func pace(since mark: Mark) -> (accepted: Int, perMs: Double) {
+            let accepted = mark.accepted(until: sequence)
+            // One more than was seen: being refused at times is what tells.
+            return (accepted, Double(accepted + 1) / Double(max(1, sentAt - mark.at)))
+        }
+        let long = pace(since: base)
+        let short = pace(since: recent)
+        var perMs = long.perMs
+        let isOld = sentAt - base.at > 10 * windowMs
+        if isOld || short.accepted >= 20 && abs(short.perMs / long.perMs - 1) > 0.15 {
+            base = recent
+            perMs = short.perMs
+        }
+        recent = Mark(sequence: sequence, at: sentAt)
+        var next = SmoothRate(capacity: Double(max(1, window.limit ?? 1)), perMs: perMs, at: sentAt)
+        next.send(Int(newest - sequence), at: sentAt)
+        self.pace = next
+    }
+
+    // MARK: More
+
+    private mutating func noteRaise(at now: Int64) {
+        if raises > 0 { failedRaises += 1 }
+        raises = 0
+        raiseAt = now.advanced(byMs: windowMs << Int64(min(failedRaises, 4)))
+    }
+
+    private mutating func raiseIfDue(at now: Int64) {
+        guard now >= raiseAt else { return }
+        let part = min(0.25, 0.005 * Double(1 << min(raises, 10)))
+        if pace != nil {
+            pace?.hasten(by: 1 + part, at: now)
+            raiseAt = now + windowMs / 4
+        } else if let limit = window.limit, window.used(at: now) + 1 >= limit {
+            window.assume(limit: limit + max(1, Int(part * Double(limit))))
+            raiseAt = now + windowMs
+        } else {
+            // What is not used proves nothing.
+            return
+        }
+        raises += 1
+    }
+}

@@ -1,0 +1,115 @@
+import JSON
+import Foundation
+
+/// What an upstream's batch API is asked.
+struct UpstreamBatchClient: Sendable {
+    struct State: Sendable, Equatable {
+        var id: String
+        var status: String
+        var outputFile: String?
+        var errorFile: String?
+        /// Of a batch that was refused as a whole: line (from 1) and why.
+        var errors: [(line: Int?, message: String)]
+
+        static func == (a: State, b: State) -> Bool { a.id == b.id && a.status == b.status }
+
+        var isOver: Bool { ["completed", "failed", "expired", "cancelled"].contains(status) }
+    }
+
+    struct Refusal: Error, CustomStringConvertible {
+        var status: Int
+        var description: String
+        /// Asking again would not help.
+        var isFinal: Bool { [400, 404, 413, 415, 422].contains(status) }
+    }
+
+    let upstream: Upstream
+    let target: UpstreamTarget
+    static let maxFileBytes = 512 << 20
+    private static let maxPages = 20
+
+    func upload(_ lines: [UInt8]) async throws(Refusal) -> String {
+        let boundary = "millrace-\(UUID().uuidString)"
+        var request = UpstreamRequest(
+            baseURL: target.baseURL, path: "/files", body: UpstreamBatchFile.form(lines, boundary: boundary),
+            key: target.key)
+        request.contentType = "multipart/form-data; boundary=\(boundary)"
+        return try text(await json(request), "id")
+    }
+
+    func create(_ file: String, endpoint: String, window: String, token: String) async throws(Refusal) -> String {
+        let body: JSON = [
+            "input_file_id": .string(file), "endpoint": .string(endpoint), "completion_window": .string(window),
+            "metadata": ["millrace": .string(token)],
+        ]
+        let request = UpstreamRequest(
+            baseURL: target.baseURL, path: "/batches", body: Array(body.text.utf8), key: target.key)
+        return try text(await json(request), "id")
+    }
+
+    /// Looks for a batch by its token; nil: it was never created.
+    func find(_ token: String) async throws(Refusal) -> String? {
+        var after = ""
+        for _ in 0..<Self.maxPages {
+            let page = try await json(get("/batches?limit=100\(after)"))
+            let all = page["data"]?.array ?? []
+            if let found = all.first(where: { $0["metadata"]?["millrace"]?.string == token }) {
+                return try text(found, "id")
+            }
+            guard page["has_more"]?.bool == true, let last = all.last?["id"]?.string else { return nil }
+            after = "&after=\(last)"
+        }
+        return nil
+    }
+
+    func state(_ id: String) async throws(Refusal) -> State {
+        let json = try await json(get("/batches/\(id)"))
+        return State(
+            id: id, status: try text(json, "status"), outputFile: json["output_file_id"]?.string,
+            errorFile: json["error_file_id"]?.string,
+            errors: (json["errors"]?["data"]?.array ?? []).map { ($0["line"]?.int, $0["message"]?.string ?? "") })
+    }
+
+    func content(_ file: String) async throws(Refusal) -> [UInt8] {
+        var request = get("/files/\(file)/content")
+        request.maxReplyBytes = Self.maxFileBytes
+        return try await reply(request).body
+    }
+
+    func cancel(_ id: String) async throws(Refusal) {
+        _ = try await reply(UpstreamRequest(
+            baseURL: target.baseURL, path: "/batches/\(id)/cancel", body: Array("{}".utf8), key: target.key))
+    }
+
+    private func get(_ path: String) -> UpstreamRequest {
+        UpstreamRequest(.get, baseURL: target.baseURL, path: path, key: target.key)
+    }
+
+    private func reply(_ request: UpstreamRequest) async throws(Refusal) -> UpstreamReply {
+        var request = request
+        request.timeouts = target.timeouts
+        let reply = await upstream.send(request)
+        if let failure = reply.failure { throw Refusal(status: 0, description: "\(target.name): \(failure.message)") }
+        guard reply.status == 200 else {
+            let words = UpstreamErrorBody(reply)
+            throw Refusal(
+                status: reply.status, description: "\(target.name) answered \(reply.status): \(words.message)")
+        }
+        return reply
+    }
+
+    private func json(_ request: UpstreamRequest) async throws(Refusal) -> JSON {
+        let reply = try await reply(request)
+        guard let json = try? JSON(parsing: reply.body) else {
+            throw Refusal(status: 0, description: "\(target.name): the answer to \(request.path) is no JSON")
+        }
+        return json
+    }
+
+    private func text(_ json: JSON, _ name: String) throws(Refusal) -> String {
+        guard let text = json[name]?.string else {
+            throw Refusal(status: 0, description: "\(target.name): the answer has no '\(name)'")
+        }
+        return text
+    }
+}
