@@ -18,7 +18,8 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Quantised weights on a GPU: widened to bfloat16 (fast in large batches), or stored as they are (small).",
+            "How weights are kept: widened to bfloat16; on a GPU, stored as they are (small); on a CPU with AVX-512 VNNI, "
+                + "rounded to int8 (twice as fast, less exact).",
             valueName: "form"))
     var weights = WeightForm.widened
 
@@ -48,6 +49,7 @@ struct ModelOptions: ParsableArguments {
         var settings = LocalModel.Settings()
         settings.device = device
         settings.keepsQuantised = weights == .stored
+        settings.quantizesWeights = weights == .int8
         settings.computeType = ComputeType(rawValue: dtype)
         settings.threads = threads
         settings.cacheBytes = kvCache?.bytes
@@ -67,7 +69,7 @@ struct ModelOptions: ParsableArguments {
     }
 }
 
-enum WeightForm: String, ExpressibleByArgument, CaseIterable { case widened, stored }
+enum WeightForm: String, ExpressibleByArgument, CaseIterable { case widened, stored, int8 }
 
 extension DeviceChoice: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }

@@ -74,6 +74,8 @@ struct RunCommand: AsyncParsableCommand {
         let meter = EngineMeter()
         let work = LocalWork(model: local, settings: batching.applied(to: options.settings), onStart: meter.attach)
         var settings = ["dtype": options.dtype]
+        // Widened and stored weights are the same numbers.
+        if options.weights == .int8 { settings["weights"] = options.weights.rawValue }
         if let length = options.maxModelLen { settings["max_model_len"] = String(length) }
         let identity = ModelIdentity(
             name: local.name, fingerprint: local.checkpoint.fingerprint, settings: settings)

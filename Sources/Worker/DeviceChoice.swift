@@ -56,10 +56,15 @@ package enum DeviceChoice: Sendable, Equatable {
             guard !settings.keepsQuantised else {
                 throw DeviceError.unsupported("--weights stored on the CPU, which chooses by itself")
             }
-            return try CPUDevice(computeType: settings.computeType, threads: settings.threads)
+            return try CPUDevice(
+                computeType: settings.computeType, threads: settings.threads,
+                quantizesWeights: settings.quantizesWeights)
         case .cuda(let ordinal):
             guard settings.computeType != .float32 else {
                 throw DeviceError.unsupported("float32 on \(name): GPUs compute in bfloat16; leave --dtype out")
+            }
+            guard !settings.quantizesWeights else {
+                throw DeviceError.unsupported("--weights int8 on \(name): only CPUs have it; leave --weights out")
             }
             return CUDADevice(try CUDADriver(ordinal: ordinal), keepsQuantised: settings.keepsQuantised)
         }

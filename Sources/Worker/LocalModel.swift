@@ -10,6 +10,8 @@ package struct LocalModel: Sendable {
         package var computeType: ComputeType?
         /// A GPU leaves quantised weights as they are in memory.
         package var keepsQuantised = false
+        /// The CPU rounds weights to int8, and their products' inputs.
+        package var quantizesWeights = false
         /// nil: one for each CPU.
         package var threads: Int?
         /// Of the KV cache; nil: 1 GiB of the host's memory, or most of what a GPU has left.

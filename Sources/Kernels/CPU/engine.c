@@ -50,7 +50,8 @@ bool mr_engine_begin(mr_engine *engine, const mr_batch *batch) {
 }
 
 bool mr_engine_reserve_inputs(mr_engine *engine, int32_t rows, int32_t width) {
-    if (!engine->bf16) return true;
-    size_t stride = mr_input_stride(engine->kernels.bf16_input_bytes, width);
+    size_t bf16_bytes = mr_rounded_bytes(MR_BFLOAT16, engine->kernels.bf16_input_bytes, width);
+    size_t int8_bytes = mr_rounded_bytes(MR_INT8, 0, width);
+    size_t stride = mr_input_stride(engine->bf16 && bf16_bytes > int8_bytes ? bf16_bytes : int8_bytes);
     return mr_buffer_reserve(&engine->inputs, stride * (size_t)rows);
 }
