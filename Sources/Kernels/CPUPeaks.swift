@@ -22,11 +22,14 @@ package struct CPUPeaks: Sendable, Equatable {
 }
 
 extension CPUDevice {
-    /// The best of `tries` runs of each, about 60 ms long; and of a read of `bufferBytes`, which must exceed all caches.
+    /// The best of `tries` runs of each, about 60 ms long; and of a read of `bufferBytes`, which must exceed all
+    /// caches.
     package func measurePeaks(tries: Int = 15, bufferBytes: Int = 512 << 20) throws -> CPUPeaks {
         let buffer = try CPUMemory(bytes: bufferBytes, for: "a buffer to read")
         // Pages that were never written are all the same one.
-        for at in stride(from: 0, to: bufferBytes, by: 4096) { buffer.base.storeBytes(of: 1, toByteOffset: at, as: UInt8.self) }
+        for at in stride(from: 0, to: bufferBytes, by: 4096) {
+            buffer.base.storeBytes(of: 1, toByteOffset: at, as: UInt8.self)
+        }
         let rate = { (isWide: Bool) in
             let steps = self.steps(isWide)
             return Self.best(tries) { mr_peak_multiply(self.engine, isWide, steps) }

@@ -18,8 +18,8 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How weights are kept: widened to bfloat16; on a GPU, stored as they are (small); on a CPU with AVX-512 VNNI, "
-                + "rounded to int8 (twice as fast, less exact).",
+            "How weights are kept: widened to bfloat16; stored, on a GPU, as they are (small); int8, on a CPU with "
+                + "AVX-512 VNNI, rounded (faster, less exact).",
             valueName: "form"))
     var weights = WeightForm.widened
 

@@ -42,7 +42,7 @@ package enum DeviceChoice: Sendable, Equatable {
     package var defaults: Defaults {
         switch self {
         case .cpu:
-            Defaults(maxSequences: 128, maxBatchedTokens: 512, maxLogitRows: 64, cache: .bytes(1 << 30))
+            Defaults(maxSequences: 256, maxBatchedTokens: 512, maxLogitRows: 64, cache: .bytes(1 << 30))
         case .cuda:
             Defaults(
                 maxSequences: 512, maxBatchedTokens: 4096, maxLogitRows: 512, cache: .available(share: 0.95))

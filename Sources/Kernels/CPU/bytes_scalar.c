@@ -35,7 +35,9 @@ tile_bytes(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32
             for (int32_t n = 0; n < MR_PANEL; n++) sums[n] += x[k] * w[(k / 4 * MR_PANEL + n) * 4 + k % 4];
         }
         float scale = *(const float *)(const void *)row;
-        for (int32_t n = 0; n < MR_PANEL; n++) out[r * MR_PANEL + n] = (float)(sums[n] - offsets[n]) * (scale * scales[n]);
+        for (int32_t n = 0; n < MR_PANEL; n++) {
+            out[r * MR_PANEL + n] = (float)(sums[n] - offsets[n]) * (scale * scales[n]);
+        }
     }
 }
 
