@@ -1,10 +1,11 @@
-// Products of bytes: rows of unsigned ones (inputs, 128 added) times signed ones (weights), summed exactly in 32-bit
-// integers. That makes results the same on every instruction set, and independent of any order. Layouts: matrix.c and
-// numbers.h; the scalar reference is bytes_scalar.c.
+// Products of bytes: rows of unsigned ones (inputs, 128 added) times signed ones (weights). Within a group of inputs
+// sums are exact integers; groups are added up in float32, in their order, each with the scales of its row and its
+// output. So results are the same on every instruction set. Layouts: bytes.h; the scalar reference: bytes_scalar.c.
+#include "bytes.h"
 #include "numbers.h"
 
-// Rounds one row to bytes: x / scale to nearest, scale = max |x| / 127.
-static void quantize_inputs(const float *x, int32_t count, void *target) {
+// Rounds up to MR_GROUP values of one group to bytes; returns their scale.
+INLINE float quantize_group(const float *x, int32_t count, uint8_t *bytes) {
     vf most = v_zero(), strange = v_zero();
     int32_t i = 0;
     for (; i + LANES <= count; i += LANES) {
@@ -18,45 +19,69 @@ static void quantize_inputs(const float *x, int32_t count, void *target) {
         most = v_max(v_abs(value), most);
         strange = v_fma(value, v_zero(), strange);
     }
-    float largest = v_maximum(most), inverse = mr_byte_inverse(largest);
-    *(float *)target = largest / 127 + v_sum(strange);
-    uint8_t *bytes = (uint8_t *)target + MR_BYTES_HEADER;
-    vf factor = v_set(inverse);
+    float largest = v_maximum(most);
+    vf factor = v_set(mr_byte_inverse(largest));
     for (i = 0; i + LANES <= count; i += LANES) v_store_bytes(bytes + i, v_mul(v_load(x + i), factor));
-    int32_t left = count - i, padded = (count + 3) / 4 * 4 - i;
-    if (left > 0) {
+    if (i < count) {
         uint8_t last[LANES];
-        v_store_bytes(last, v_mul(v_load_first(x + i, left), factor));
-        memcpy(bytes + i, last, (size_t)padded);
+        v_store_bytes(last, v_mul(v_load_first(x + i, count - i), factor));
+        memcpy(bytes + i, last, (size_t)((count + 3) / 4 * 4 - i));
+    }
+    return largest / 127 + v_sum(strange);
+}
+
+static void quantize_inputs(const float *x, int32_t count, void *target) {
+    float *scales = target;
+    uint8_t *bytes = (uint8_t *)target + mr_bytes_header(count);
+    for (int32_t at = 0; at < count; at += MR_GROUP) {
+        int32_t left = count - at;
+        *scales++ = quantize_group(x + at, left < MR_GROUP ? left : MR_GROUP, bytes + at);
     }
 }
 
-INLINE void bytes_tile(int rows, const char *a, size_t a_bytes, const char *panel, int32_t steps, float *out) {
-    vf sums[MAX_ROWS][MAX_COLUMNS];
-    const char *w[MAX_COLUMNS], *tail = panel + (size_t)steps * MR_PANEL * 4;
+INLINE void
+bytes_tile(int rows, const char *a, size_t a_bytes, const char *panel, int32_t inputs, float *out) {
+    vf totals[MAX_ROWS][MAX_COLUMNS];
+    const char *bytes = a + mr_bytes_header(inputs);
 #pragma clang loop unroll(full)
-    for (int c = 0; c < MAX_COLUMNS; c++) {
-        w[c] = panel + (size_t)c * LANES * 4;
+    for (int r = 0; r < rows; r++) {
 #pragma clang loop unroll(full)
-        for (int r = 0; r < rows; r++) sums[r][c] = v_zero();
+        for (int c = 0; c < MAX_COLUMNS; c++) totals[r][c] = v_zero();
     }
-    product(BYTES, rows, MAX_COLUMNS, sums, a + MR_BYTES_HEADER, a_bytes, w, MR_PANEL * 4, steps);
+    for (int32_t at = 0; at < inputs; at += MR_GROUP, a += 4, bytes += MR_GROUP) {
+        int32_t steps = (inputs - at < MR_GROUP ? inputs - at + 3 : MR_GROUP) / 4;
+        const char *tail = panel + (size_t)steps * MR_PANEL * 4;
+        vf sums[MAX_ROWS][MAX_COLUMNS];
+        const char *w[MAX_COLUMNS];
 #pragma clang loop unroll(full)
-    for (int c = 0; c < MAX_COLUMNS; c++) {
-        vi offsets = w_load(tail + (size_t)c * LANES * 4);
-        vf scales = (vf)w_load(tail + (size_t)(MR_PANEL + c * LANES) * 4);
+        for (int c = 0; c < MAX_COLUMNS; c++) {
+            w[c] = panel + (size_t)c * LANES * 4;
+            vf offset = (vf)w_load(tail + (size_t)c * LANES * 4);
 #pragma clang loop unroll(full)
-        for (int r = 0; r < rows; r++) {
-            vf sum = w_to_float(w_subtract((vi)sums[r][c], offsets));
-            vf scale = v_mul(v_set(*(const float *)(const void *)(a + (size_t)r * a_bytes)), scales);
-            v_store(out + r * MR_PANEL + c * LANES, v_mul(sum, scale));
+            for (int r = 0; r < rows; r++) sums[r][c] = offset;
         }
+        product(BYTES, rows, MAX_COLUMNS, sums, bytes, a_bytes, w, MR_PANEL * 4, steps);
+#pragma clang loop unroll(full)
+        for (int c = 0; c < MAX_COLUMNS; c++) {
+            vf scales = (vf)w_load(tail + (size_t)(MR_PANEL + c * LANES) * 4);
+#pragma clang loop unroll(full)
+            for (int r = 0; r < rows; r++) {
+                vf scale = v_mul(broadcast(a + (size_t)r * a_bytes), scales);
+                totals[r][c] = v_fma(w_to_float((vi)sums[r][c]), scale, totals[r][c]);
+            }
+        }
+        panel = tail + 2 * MR_PANEL * 4;
+    }
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) {
+#pragma clang loop unroll(full)
+        for (int c = 0; c < MAX_COLUMNS; c++) v_store(out + r * MR_PANEL + c * LANES, totals[r][c]);
     }
 }
 
 static void
 tile_bytes(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
-#define RUN(n) bytes_tile(n, a, a_bytes, panel, (inputs + 3) / 4, out)
-    MR_CONSTANT_TILE_ROWS(rows, RUN)
+#define RUN(n) bytes_tile(n, a, a_bytes, panel, inputs, out)
+    MR_CONSTANT_ROWS_6(rows, RUN)
 #undef RUN
 }

@@ -5,7 +5,6 @@
 enum {
     MR_PANEL = 32, // outputs in a panel of packed weights
     MR_SPAN = 16, // positions in a span of the KV cache: one vector of scores
-    MR_BYTES_HEADER = 64, // bytes before a row of inputs rounded to bytes; the first four are its scale
     MR_TILE_ROWS = 32, // most rows any gemm tile computes at once
     MR_TILE_QUERIES = 16 // most queries (rows * heads of a group) an attention tile holds
 };
@@ -75,8 +74,7 @@ typedef struct {
     // Panels of pairs: [ceil(inputs / 2)][MR_PANEL][2].
     void (*tile_bf16)(
         const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out);
-    // Rounds a row to bytes behind its scale; quantised products, and tiles of them as above. NULL where the
-    // instruction set has none. Panels: matrix.c.
+    // Rounds a row to bytes, and tiles of products as above of such rows: bytes.h.
     int32_t bytes_tile_rows;
     void (*quantize_inputs)(const float *x, int32_t count, void *target);
     void (*tile_bytes)(
@@ -169,10 +167,9 @@ struct mr_matrix {
     int32_t *panel_outputs; // [panel_count + 1] first output of each panel
 };
 
-// Bytes of a row of rounded inputs, for `precision` and an element of bfloat16 inputs.
-static inline size_t mr_rounded_bytes(mr_precision precision, size_t bf16_bytes, int32_t width) {
-    if (precision == MR_INT8) return MR_BYTES_HEADER + ((size_t)width + 3) / 4 * 4;
-    return (((size_t)width + 1) & ~(size_t)1) * bf16_bytes;
+// Bytes of a row of inputs rounded to bfloat16.
+static inline size_t mr_bf16_row(size_t element_bytes, int32_t width) {
+    return (((size_t)width + 1) & ~(size_t)1) * element_bytes;
 }
 
 // Bytes from one row of rounded inputs to the next: whole cache lines, an odd number of them, so that the

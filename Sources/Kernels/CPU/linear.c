@@ -1,7 +1,7 @@
 // Matrix multiplication over packed weights: rounds the inputs once, then walks blocks of rows and panels of
 // outputs, tile by tile. Every output is one dot product over all inputs in their order, so that neither the
 // number of rows nor the division of work can change it.
-#include "engine.h"
+#include "bytes.h"
 
 // Rows of a block are reread for every panel and should stay in the second-level cache.
 enum { BLOCK_BYTES = 512 * 1024, MIN_BLOCK_ROWS = 48 };
@@ -119,8 +119,9 @@ static void run(mr_engine *engine, linear_job *job, mr_task task) {
     int32_t threads = mr_pool_threads(engine->pool);
     mr_precision precision = job->matrix->precision;
     if (precision != MR_FLOAT32) {
+        int32_t inputs = job->matrix->inputs;
         job->input_bytes = mr_input_stride(
-            mr_rounded_bytes(precision, engine->kernels.bf16_input_bytes, job->matrix->inputs));
+            precision == MR_INT8 ? mr_bytes_row(inputs) : mr_bf16_row(engine->kernels.bf16_input_bytes, inputs));
         job->inputs = engine->inputs.data;
         mr_pool_run(engine->pool, job->rows, job->rows / (2 * threads) + 1, round_rows, job);
     } else {

@@ -4,9 +4,8 @@
 //   bfloat16:  panel [ceil(inputs / 2)][MR_PANEL][2], pairs of neighbouring inputs: the operand of
 //   two-element dot
 //              product instructions, and in slices of 16 outputs that of matrix tile instructions (AMX).
-//   int8:      panel [ceil(inputs / 4)][MR_PANEL][4], then int32 [MR_PANEL]: 128 times each output's sum of weights,
-//              since 128 is added to inputs; then float32 [MR_PANEL]: its scale, the largest weight / 127.
-#include "engine.h"
+//   int8:      bytes.h
+#include "bytes.h"
 #include "numbers.h"
 #include <math.h>
 #include <stdatomic.h>
@@ -18,7 +17,7 @@ static size_t panel_bytes(mr_precision precision, int32_t inputs) {
     switch (precision) {
     case MR_FLOAT32: return count * MR_PANEL * 4;
     case MR_BFLOAT16: return (count + 1) / 2 * MR_PANEL * 4;
-    case MR_INT8: return ((count + 3) / 4 + 2) * MR_PANEL * 4;
+    case MR_INT8: return mr_bytes_panel(inputs);
     }
     return 0;
 }
@@ -78,7 +77,7 @@ typedef struct {
     atomic_bool failed;
 } packing;
 
-// A stored row as it is placed into panels: `inputs` floats, and the same rounded (bfloat16 or bytes).
+// A stored row as it is placed into panels: `inputs` floats, and the same rounded.
 typedef struct {
     float *values;
     uint16_t *rounded;
@@ -86,7 +85,7 @@ typedef struct {
 
 static bool row_scratch_create(row_scratch *scratch, int32_t count) {
     scratch->values = malloc((size_t)count * sizeof(float));
-    scratch->rounded = malloc(((size_t)count + 4) * sizeof(uint16_t));
+    scratch->rounded = malloc(((size_t)count + 1) * sizeof(uint16_t));
     return scratch->values != NULL && scratch->rounded != NULL;
 }
 
@@ -95,27 +94,34 @@ static void row_scratch_free(row_scratch *scratch) {
     free(scratch->rounded);
 }
 
-// Rounds the weights of one output to bytes, and notes their scale and offset behind the panel. Weights that are not
-// numbers make the scale NaN.
-static void quantize_output(const mr_matrix *matrix, char *panel, int32_t lane, const row_scratch *row) {
-    int8_t *bytes = (int8_t *)row->rounded;
-    int32_t inputs = matrix->inputs, steps = (inputs + 3) / 4, sum = 0;
+// Rounds one output's weights of one group to bytes and places them. Weights that are not numbers make the scale NaN.
+static void quantize_group(char *panel, int32_t lane, const float *values, int32_t count) {
+    int32_t steps = (count + 3) / 4, sum = 0;
     float largest = 0, strange = 0;
-    for (int32_t i = 0; i < inputs; i++) {
-        largest = fmaxf(largest, fabsf(row->values[i]));
-        strange += row->values[i] * 0;
+    for (int32_t i = 0; i < count; i++) {
+        largest = fmaxf(largest, fabsf(values[i]));
+        strange += values[i] * 0;
     }
     float inverse = isnan(strange) ? 0 : mr_byte_inverse(largest);
     for (int32_t i = 0; i < 4 * steps; i++) {
-        bytes[i] = i < inputs && inverse > 0 ? (int8_t)rintf(row->values[i] * inverse) : 0;
-        sum += bytes[i];
+        int8_t byte = i < count && inverse > 0 ? (int8_t)rintf(values[i] * inverse) : 0;
+        ((int8_t *)panel)[(i / 4 * MR_PANEL + lane) * 4 + i % 4] = byte;
+        sum += byte;
     }
     char *tail = panel + (size_t)steps * MR_PANEL * 4;
-    ((int32_t *)(void *)tail)[lane] = 128 * sum;
+    ((int32_t *)(void *)tail)[lane] = -128 * sum;
     ((float *)(void *)tail)[MR_PANEL + lane] = largest / 127 + strange;
 }
 
-// All inputs of one output: one word (a float32, two bfloat16 or four bytes) to each row of the panel.
+static void quantize_output(const mr_matrix *matrix, char *panel, int32_t lane, const float *values) {
+    for (int32_t at = 0; at < matrix->inputs; at += MR_GROUP) {
+        int32_t count = matrix->inputs - at < MR_GROUP ? matrix->inputs - at : MR_GROUP;
+        quantize_group(panel, lane, values + at, count);
+        panel += ((size_t)(count + 3) / 4 + 2) * MR_PANEL * 4;
+    }
+}
+
+// All inputs of one output: one word (a float32, or two bfloat16) to each row of the panel; or bytes.
 static void place_output(const packing *job, char *panel, int32_t lane, const row_scratch *row) {
     const mr_matrix *matrix = job->matrix;
     const void *source = row->values;
@@ -125,9 +131,8 @@ static void place_output(const packing *job, char *panel, int32_t lane, const ro
         source = row->rounded;
         words = (matrix->inputs + 1) / 2;
     } else if (matrix->precision == MR_INT8) {
-        quantize_output(matrix, panel, lane, row);
-        source = row->rounded;
-        words = (matrix->inputs + 3) / 4;
+        quantize_output(matrix, panel, lane, row->values);
+        return;
     }
     char *target = panel + (size_t)lane * 4;
     for (int32_t i = 0; i < words; i++) {

@@ -95,8 +95,8 @@ bool mr_dequantize_row(uint32_t type, const void *source, float *target, int64_t
 // Weights [outputs, inputs] in panels of 32 outputs; each part starts at a panel of its own.
 typedef struct mr_matrix mr_matrix;
 
-// How weights are kept: float32; bfloat16; or bytes with a scale for each output, whose products round each row of
-// inputs to bytes, too, with a scale of its own.
+// How weights are kept: float32; bfloat16; or bytes with a scale for each output's groups of 64 inputs, whose products
+// round each row of inputs to bytes, too, with scales of its own.
 typedef enum { MR_FLOAT32 = 0, MR_BFLOAT16, MR_INT8 } mr_precision;
 
 // Whether this CPU multiplies bytes by this instruction set.
