@@ -67,14 +67,18 @@ let package = Package(
         .executableTarget(
             name: "Millrace",
             dependencies: [
-                "Submitter", "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON",
+                "Submitter", "Worker", "JobQueue", "Scheduler", "Models", "Kernels", "JSON", "Bench",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
-        // Times the kernels: bench/README.md.
+        // What `millrace bench` measures and how it says it.
+        .target(name: "Bench", dependencies: ["Kernels", "Models", "JSON"], swiftSettings: strict),
+
+        // Times scheduling: bench/README.md.
         .executableTarget(
-            name: "kernel-bench", dependencies: ["Kernels"], path: "bench/kernels", swiftSettings: strict),
+            name: "SchedulerBenchmark", dependencies: ["Scheduler"], path: "bench/scheduler", swiftSettings: strict,
+            linkerSettings: [.linkedLibrary("m")]),
 
         // Not part of the product: `make fuzz` runs it.
         .executableTarget(
@@ -135,6 +139,7 @@ let package = Package(
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels", "DeviceChecks"], swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: strict),
+        .testTarget(name: "BenchTests", dependencies: ["Bench", "Kernels", "Models", "JSON"], swiftSettings: strict),
         // A redis-server for tests that want one.
         .target(name: "RedisServer", path: "Tests/RedisServer", swiftSettings: strict),
         .testTarget(

@@ -17,6 +17,8 @@ package enum CPUFeatures {
         package var isSupported: Bool { mr_isa_supported(kernel) }
         /// It multiplies bfloat16 in hardware.
         package var multipliesBFloat16: Bool { mr_isa_multiplies_bf16(kernel) }
+        /// It multiplies bytes in hardware (or is plain C, which is slow in everything).
+        package var multipliesBytes: Bool { mr_isa_multiplies_bytes(kernel) }
     }
 
     /// What this machine runs, in rising order of preference.

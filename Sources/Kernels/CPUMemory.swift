@@ -26,9 +26,9 @@ package final class CPUMatrix {
     let parts: [Int]
     let handle: OpaquePointer
 
-    init(engine: OpaquePointer, inputs: Int, parts: [Int]) throws {
+    init(engine: OpaquePointer, precision: mr_precision, inputs: Int, parts: [Int]) throws {
         let sizes = parts.map(Int32.init)
-        guard let handle = mr_matrix_create(engine, Int32(inputs), sizes, Int32(parts.count)) else {
+        guard let handle = mr_matrix_create(engine, precision, Int32(inputs), sizes, Int32(parts.count)) else {
             throw DeviceError.outOfMemory(what: "a matrix", bytes: parts.reduce(0, +) * inputs * 4)
         }
         self.handle = handle

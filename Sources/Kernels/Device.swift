@@ -146,6 +146,8 @@ package struct MatrixSource: Sendable {
     /// Tensor row of each output; nil keeps the order. Undoes the row permutation of rotary weights in GGUF files,
     /// and picks row ranges of tensors that hold several matrices.
     package var rowOrder: [Int]?
+    /// Where a device may round weights to less than the compute type, it must not round these.
+    package var keepsPrecision = false
 
     package init(_ tensor: WeightTensor, transposed: Bool = false, rowOrder: [Int]? = nil) {
         self.tensor = tensor

@@ -10,7 +10,7 @@ import ArgumentParser
             CancelCommand.self, RequeueCommand.self, UsageCommand.self, QueuesCommand.self, WorkersCommand.self,
             TopCommand.self, WorkerCommand.self, ForwarderCommand.self,
             DevicesCommand.self, InspectCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
-            PerplexityCommand.self,
+            PerplexityCommand.self, BenchCommand.self,
             RoutesCommand.self, KeysCommand.self, CapsCommand.self,
         ])
 }

@@ -18,7 +18,8 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Quantised weights on a GPU: widened to bfloat16 (fast in large batches), or stored as they are (small).",
+            "How weights are kept: widened to bfloat16; stored, on a GPU, as they are (small); int8, on a CPU with "
+                + "AVX-512 VNNI, rounded (faster, less exact).",
             valueName: "form"))
     var weights = WeightForm.widened
 
@@ -57,6 +58,7 @@ struct ModelOptions: ParsableArguments {
         var settings = LocalModel.Settings()
         settings.device = device
         settings.keepsQuantised = weights == .stored
+        settings.quantizesWeights = weights == .int8
         settings.computeType = ComputeType(rawValue: dtype)
         settings.cacheType = CacheType(rawValue: kvCacheDtype)
         settings.threads = threads
@@ -77,7 +79,7 @@ struct ModelOptions: ParsableArguments {
     }
 }
 
-enum WeightForm: String, ExpressibleByArgument, CaseIterable { case widened, stored }
+enum WeightForm: String, ExpressibleByArgument, CaseIterable { case widened, stored, int8 }
 
 extension DeviceChoice: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }

@@ -77,6 +77,8 @@ struct RunCommand: AsyncParsableCommand {
         let work = LocalWork(
             model: local, settings: batching.applied(to: options.settings), loading: loading, onStart: meter.attach)
         var settings = ["dtype": options.dtype]
+        // Widened and stored weights are the same numbers.
+        if options.weights == .int8 { settings["weights"] = options.weights.rawValue }
         if let length = options.maxModelLen { settings["max_model_len"] = String(length) }
         if options.kvCacheDtype != "auto" { settings["kv_cache_dtype"] = options.kvCacheDtype }
         let identity = ModelIdentity(

@@ -38,7 +38,7 @@ struct DefaultOptions: ParsableArguments {
 
 /// How requests are packed into steps; no result depends on it.
 struct BatchingOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Sequences that run at once (default: 128; 512 on a GPU).", valueName: "n"))
+    @Option(help: ArgumentHelp("Sequences that run at once (default: 256; 512 on a GPU).", valueName: "n"))
     var maxNumSeqs: Int?
 
     @Option(help: ArgumentHelp("Tokens in one step (default: 512; 4096 on a GPU).", valueName: "n"))

@@ -42,7 +42,7 @@ package enum DeviceChoice: Sendable, Equatable {
     package var defaults: Defaults {
         switch self {
         case .cpu:
-            Defaults(maxSequences: 128, maxBatchedTokens: 512, maxLogitRows: 64, cache: .bytes(1 << 30))
+            Defaults(maxSequences: 256, maxBatchedTokens: 512, maxLogitRows: 64, cache: .bytes(1 << 30))
         case .cuda:
             Defaults(
                 maxSequences: 512, maxBatchedTokens: 4096, maxLogitRows: 512, cache: .available(share: 0.95))
@@ -60,7 +60,9 @@ package enum DeviceChoice: Sendable, Equatable {
                 throw DeviceError.unsupported(
                     "--kv-cache-dtype on the CPU, whose KV cache holds what --dtype says; leave it out")
             }
-            return try CPUDevice(computeType: settings.computeType, threads: settings.threads)
+            return try CPUDevice(
+                computeType: settings.computeType, threads: settings.threads,
+                quantizesWeights: settings.quantizesWeights)
         case .cuda(let ordinal):
             let isFloat32 = settings.computeType == .float32
             guard !isFloat32 || !settings.keepsQuantised && settings.cacheType ?? .float32 == .float32 else {
@@ -69,6 +71,9 @@ package enum DeviceChoice: Sendable, Equatable {
             }
             guard isFloat32 || settings.cacheType != .float32 else {
                 throw DeviceError.unsupported("--kv-cache-dtype float32 on \(name) without --dtype float32")
+            }
+            guard !settings.quantizesWeights else {
+                throw DeviceError.unsupported("--weights int8 on \(name): only CPUs have it; leave --weights out")
             }
             return CUDADevice(
                 try CUDADriver(ordinal: ordinal), computeType: isFloat32 ? .float32 : .bfloat16,

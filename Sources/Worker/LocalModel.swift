@@ -12,6 +12,8 @@ package struct LocalModel: Sendable {
         package var keepsQuantised = false
         /// What a GPU's KV cache holds; nil: bfloat16.
         package var cacheType: CacheType?
+        /// The CPU rounds weights to int8, and their products' inputs.
+        package var quantizesWeights = false
         /// nil: one for each CPU.
         package var threads: Int?
         /// Of the KV cache; nil: 1 GiB of the host's memory, or most of what a GPU has left.

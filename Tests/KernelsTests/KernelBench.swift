@@ -6,7 +6,8 @@ struct KernelBench {
 
     init(_ setting: KernelSetting, threads: Int = 2) throws {
         device = try CPUDevice(
-            computeType: setting.computeType, threads: threads, instructionSet: setting.instructionSet)
+            computeType: setting.computeType, threads: threads, instructionSet: setting.instructionSet,
+            quantizesWeights: setting.quantizesWeights)
     }
 
     func activation(_ values: [Float], rows: Int) throws -> CPUActivation {

@@ -6,12 +6,18 @@ import Testing
 struct KernelSetting: Sendable, CustomTestStringConvertible {
     var instructionSet: CPUFeatures.InstructionSet
     var computeType: ComputeType
+    var quantizesWeights = false
 
-    var testDescription: String { "\(instructionSet) \(computeType)" }
+    var testDescription: String { "\(instructionSet) \(computeType)\(quantizesWeights ? " int8" : "")" }
 
     /// All that this machine runs.
     static let all = CPUFeatures.available.flatMap { set in
         ComputeType.allCases.map { KernelSetting(instructionSet: set, computeType: $0) }
+    }
+
+    /// All that multiply weights of bytes.
+    static let bytes = CPUFeatures.available.filter(\.multipliesBytes).map { set in
+        KernelSetting(instructionSet: set, computeType: .bfloat16, quantizesWeights: true)
     }
 
     /// `value` as matrix multiplications read it.

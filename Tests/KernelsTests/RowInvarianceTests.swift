@@ -12,7 +12,7 @@ import Testing
         var outputs: Int
     }
 
-    static let cases: [Case] = KernelSetting.all.flatMap { setting in
+    static let cases: [Case] = (KernelSetting.all + KernelSetting.bytes).flatMap { setting in
         [(7, 65, 33), (13, 64, 96), (29, 127, 70), (61, 577, 40)].map {
             Case(setting: setting, rows: $0, inputs: $1, outputs: $2)
         }

@@ -21,6 +21,7 @@ struct EngineHarness {
 
     var checkpoint: String
     var computeType = ComputeType.float32
+    var quantizesWeights = false
     var blockCount = 512
     var maxRows = 256
     var maxSequences = 64
@@ -40,7 +41,9 @@ struct EngineHarness {
         _ = try await engine.start(
             Engine.Settings(maxSequences: maxSequences), tokenizer: Self.tokenizer,
             load: { [self] in
-                let device = try CPUDevice(computeType: computeType, threads: 2)
+                let set = quantizesWeights && !CPUFeatures.best.multipliesBytes ? .scalar : CPUFeatures.best
+                let device = try CPUDevice(
+                    computeType: computeType, threads: 2, instructionSet: set, quantizesWeights: quantizesWeights)
                 return try ModelLoader.load(
                     path: path, on: device, budget: .blocks(blockCount), maxRows: maxRows, maxLogitRows: 16
                 ).runner

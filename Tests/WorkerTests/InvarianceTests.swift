@@ -30,6 +30,16 @@ import Worker
         }
     }()
 
+    /// What products are computed with.
+    enum Numbers: CaseIterable, Sendable {
+        case float32, bfloat16, int8
+
+        func apply(to harness: inout EngineHarness) {
+            harness.computeType = self == .float32 ? .float32 : .bfloat16
+            harness.quantizesWeights = self == .int8
+        }
+    }
+
     /// What must be equal: everything but how much the prefix cache served.
     static func comparable(_ fates: [EngineHarness.Fate]) -> [GeneratedSequence] {
         fates.compactMap { fate in
@@ -39,17 +49,17 @@ import Worker
         }
     }
 
-    @Test(arguments: checkpoints, ComputeType.allCases)
-    func companyChangesNothing(_ checkpoint: String, _ computeType: ComputeType) async throws {
+    @Test(arguments: checkpoints, Numbers.allCases)
+    func companyChangesNothing(_ checkpoint: String, _ numbers: Numbers) async throws {
         var alone = EngineHarness(checkpoint)
-        alone.computeType = computeType
+        numbers.apply(to: &alone)
         alone.oneAtATime = true
         alone.sharesPrefixes = false
         let expected = Self.comparable(try await alone.run(Self.specs).fates)
         try #require(expected.count == Self.specs.count)
 
         var together = EngineHarness(checkpoint)
-        together.computeType = computeType
+        numbers.apply(to: &together)
         together.sharesPrefixes = false
         let all = try await together.run(Self.specs)
         #expect(Self.comparable(all.fates) == expected, "all at once")

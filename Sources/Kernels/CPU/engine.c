@@ -1,5 +1,5 @@
 // The engine: owns the thread pool and scratch, and holds the batch of the current step.
-#include "engine.h"
+#include "bytes.h"
 #include <stdlib.h>
 
 mr_engine *mr_engine_create(mr_isa isa, bool bf16, int32_t threads) {
@@ -50,7 +50,8 @@ bool mr_engine_begin(mr_engine *engine, const mr_batch *batch) {
 }
 
 bool mr_engine_reserve_inputs(mr_engine *engine, int32_t rows, int32_t width) {
-    if (!engine->bf16) return true;
-    size_t stride = mr_input_stride(engine->kernels.bf16_input_bytes, width);
+    size_t bf16 = engine->bf16 ? mr_bf16_row(engine->kernels.bf16_input_bytes, width) : 0;
+    size_t bytes = mr_bytes_row(width);
+    size_t stride = mr_input_stride(bf16 > bytes ? bf16 : bytes);
     return mr_buffer_reserve(&engine->inputs, stride * (size_t)rows);
 }

@@ -74,6 +74,11 @@ typedef struct {
     // Panels of pairs: [ceil(inputs / 2)][MR_PANEL][2].
     void (*tile_bf16)(
         const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out);
+    // Rounds a row to bytes, and tiles of products as above of such rows: bytes.h.
+    int32_t bytes_tile_rows;
+    void (*quantize_inputs)(const float *x, int32_t count, void *target);
+    void (*tile_bytes)(
+        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out);
     // y [rows][width] (+)= tile [rows][MR_PANEL] (+ bias), capped.
     void (*finish)(
         const float *tile, int32_t rows, int32_t width, const mr_finish *how, float *y, ptrdiff_t stride);
@@ -105,6 +110,12 @@ typedef struct {
     int64_t (*count_at_least)(const float *values, int64_t count, float threshold);
     int64_t (*indices_at_least)(
         const float *values, int64_t count, float threshold, int32_t *indices, int64_t room);
+
+    // For benchmarks: `steps` steps of multiplying and adding in registers, returning the operations of one; NULL
+    // where there is no such product. And reading memory in order.
+    double (*peak_f32)(int64_t steps);
+    double (*peak_bf16)(int64_t steps);
+    void (*peak_read)(const char *data, size_t bytes);
 } mr_kernels;
 
 // The dispatch table of one instruction set; each fills in its own functions over those of the sets below it.
@@ -113,6 +124,8 @@ void mr_gemm_scalar(mr_kernels *kernels);
 void mr_rows_scalar(mr_kernels *kernels);
 void mr_attention_scalar(mr_kernels *kernels);
 void mr_scan_scalar(mr_kernels *kernels);
+void mr_bytes_scalar(mr_kernels *kernels);
+void mr_peaks_scalar(mr_kernels *kernels);
 #if defined(__x86_64__)
 void mr_gemm_avx2(mr_kernels *kernels);
 void mr_rows_avx2(mr_kernels *kernels);
@@ -122,6 +135,7 @@ void mr_gemm_avx512(mr_kernels *kernels);
 void mr_rows_avx512(mr_kernels *kernels);
 void mr_attention_avx512(mr_kernels *kernels);
 void mr_scan_avx512(mr_kernels *kernels);
+void mr_bytes_vnni(mr_kernels *kernels);
 void mr_gemm_avx512bf16(mr_kernels *kernels);
 void mr_attention_avx512bf16(mr_kernels *kernels);
 #endif
@@ -147,16 +161,21 @@ struct mr_matrix {
     int32_t outputs;
     int32_t panel_count;
     int32_t parts;
-    bool bf16;
+    mr_precision precision;
     int32_t *part_outputs; // [parts]
     int32_t *part_panels; // [parts + 1] first panel of each part
     int32_t *panel_outputs; // [panel_count + 1] first output of each panel
 };
 
+// Bytes of a row of inputs rounded to bfloat16.
+static inline size_t mr_bf16_row(size_t element_bytes, int32_t width) {
+    return (((size_t)width + 1) & ~(size_t)1) * element_bytes;
+}
+
 // Bytes from one row of rounded inputs to the next: whole cache lines, an odd number of them, so that the
 // rows of a tile fall into different sets of the first-level cache.
-static inline size_t mr_input_stride(size_t element_bytes, int32_t width) {
-    size_t lines = (((size_t)width + 1) & ~(size_t)1) * element_bytes / 64 + 1;
+static inline size_t mr_input_stride(size_t row_bytes) {
+    size_t lines = row_bytes / 64 + 1;
     return (lines | 1) * 64;
 }
 

@@ -15,6 +15,7 @@ enum { MAX_ROWS = 6, MAX_COLUMNS = 2, TILE_COLUMNS = 2 };
 #define MR_CONSTANT_TILE_ROWS MR_CONSTANT_ROWS_6
 #include "gemm_body.h"
 #include "output_body.h"
+#include "peaks_body.h"
 #pragma clang attribute pop
 
 void mr_gemm_avx2(mr_kernels *kernels) {
@@ -23,5 +24,7 @@ void mr_gemm_avx2(mr_kernels *kernels) {
     kernels->tile_bf16 = tile_bf16;
     kernels->finish = finish;
     kernels->gate = gate;
+    kernels->peak_f32 = peak_f32;
+    kernels->peak_read = peak_read;
 }
 #endif

@@ -10,6 +10,7 @@ enum { MAX_ROWS = 12, MAX_COLUMNS = 2, TILE_COLUMNS = 2 };
 #define MATRIX_KIND PAIRS
 #define MR_CONSTANT_TILE_ROWS MR_CONSTANT_ROWS_12
 #include "gemm_body.h"
+#include "peaks_body.h"
 
 static void round_inputs(const float *x, int32_t count, void *target) { v_round_row(x, count, target); }
 static void to_bf16(const float *x, int32_t count, uint16_t *target) {
@@ -22,5 +23,8 @@ void mr_gemm_avx512bf16(mr_kernels *kernels) {
     kernels->round_inputs = round_inputs;
     kernels->to_bf16 = to_bf16;
     kernels->tile_bf16 = tile_bf16;
+    kernels->peak_f32 = peak_f32;
+    kernels->peak_bf16 = peak_bf16;
+    kernels->peak_read = peak_read;
 }
 #endif

@@ -26,6 +26,22 @@ bool mr_isa_supported(mr_isa isa) {
 #endif
 }
 
+#if defined(__x86_64__)
+static bool has_vnni(void) {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+// Plain C counts: it is the reference, and slow in everything.
+bool mr_isa_multiplies_bytes(mr_isa isa) {
+#if defined(__x86_64__)
+    if (isa == MR_ISA_AVX2) return false;
+    if (isa >= MR_ISA_AVX512) return has_vnni();
+#endif
+    return isa == MR_ISA_SCALAR;
+}
+
 bool mr_isa_multiplies_bf16(mr_isa isa) { return isa == MR_ISA_AVX512BF16; }
 
 void mr_kernels_select(mr_isa isa, mr_kernels *kernels) {
@@ -34,6 +50,8 @@ void mr_kernels_select(mr_isa isa, mr_kernels *kernels) {
     mr_rows_scalar(kernels);
     mr_attention_scalar(kernels);
     mr_scan_scalar(kernels);
+    mr_bytes_scalar(kernels);
+    mr_peaks_scalar(kernels);
 #if defined(__x86_64__)
     if (isa >= MR_ISA_AVX2) {
         mr_gemm_avx2(kernels);
@@ -47,6 +65,7 @@ void mr_kernels_select(mr_isa isa, mr_kernels *kernels) {
         mr_attention_avx512(kernels);
         mr_scan_avx512(kernels);
     }
+    if (isa >= MR_ISA_AVX512 && has_vnni()) mr_bytes_vnni(kernels);
     if (isa >= MR_ISA_AVX512BF16) {
         mr_gemm_avx512bf16(kernels);
         mr_attention_avx512bf16(kernels);

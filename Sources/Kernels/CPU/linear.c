@@ -1,7 +1,7 @@
 // Matrix multiplication over packed weights: rounds the inputs once, then walks blocks of rows and panels of
 // outputs, tile by tile. Every output is one dot product over all inputs in their order, so that neither the
 // number of rows nor the division of work can change it.
-#include "engine.h"
+#include "bytes.h"
 
 // Rows of a block are reread for every panel and should stay in the second-level cache.
 enum { BLOCK_BYTES = 512 * 1024, MIN_BLOCK_ROWS = 48 };
@@ -27,7 +27,11 @@ static void round_rows(void *context, int32_t begin, int32_t end, int32_t thread
     const linear_job *job = context;
     for (int32_t r = begin; r < end; r++) {
         char *target = (char *)job->engine->inputs.data + (size_t)r * job->input_bytes;
-        job->engine->kernels.round_inputs(job->x.data + r * job->x.stride, job->matrix->inputs, target);
+        const float *x = job->x.data + r * job->x.stride;
+        if (job->matrix->precision == MR_INT8)
+            job->engine->kernels.quantize_inputs(x, job->matrix->inputs, target);
+        else
+            job->engine->kernels.round_inputs(x, job->matrix->inputs, target);
     }
 }
 
@@ -39,11 +43,16 @@ static inline int32_t tile_begin(int32_t rows, int32_t tiles, int32_t index) {
 static inline void
 multiply(const linear_job *job, const char *a, int32_t rows, const char *panel, float *tile) {
     const mr_kernels *kernels = &job->engine->kernels;
-    if (job->matrix->bf16) {
-        kernels->tile_bf16(a, job->input_bytes, rows, panel, job->matrix->inputs, tile);
-    } else {
-        kernels->tile_f32(a, job->input_bytes, rows, panel, job->matrix->inputs, tile);
+    switch (job->matrix->precision) {
+    case MR_FLOAT32: kernels->tile_f32(a, job->input_bytes, rows, panel, job->matrix->inputs, tile); break;
+    case MR_BFLOAT16: kernels->tile_bf16(a, job->input_bytes, rows, panel, job->matrix->inputs, tile); break;
+    case MR_INT8: kernels->tile_bytes(a, job->input_bytes, rows, panel, job->matrix->inputs, tile); break;
     }
+}
+
+static int32_t tile_rows(const linear_job *job) {
+    const mr_kernels *kernels = &job->engine->kernels;
+    return job->matrix->precision == MR_INT8 ? kernels->bytes_tile_rows : kernels->tile_rows;
 }
 
 static const char *panel_at(const linear_job *job, int32_t panel) {
@@ -54,7 +63,7 @@ static void plain_panel(const linear_job *job, int32_t panel, int32_t first, int
     const mr_kernels *kernels = &job->engine->kernels;
     const int32_t *outputs = job->matrix->panel_outputs;
     _Alignas(64) float tile[MR_TILE_ROWS * MR_PANEL];
-    int32_t output = outputs[panel], tiles = (rows + kernels->tile_rows - 1) / kernels->tile_rows;
+    int32_t output = outputs[panel], tiles = (rows + tile_rows(job) - 1) / tile_rows(job);
     mr_finish how = {job->bias == NULL ? NULL : job->bias + output, job->accumulate, job->cap};
     for (int32_t t = 0; t < tiles; t++) {
         int32_t begin = first + tile_begin(rows, tiles, t), end = first + tile_begin(rows, tiles, t + 1);
@@ -71,7 +80,7 @@ static void gated_panel(const linear_job *job, int32_t panel, int32_t first, int
     _Alignas(64) float gate[MR_TILE_ROWS * MR_PANEL];
     _Alignas(64) float up[MR_TILE_ROWS * MR_PANEL];
     int32_t output = outputs[panel], half = job->matrix->outputs / 2;
-    int32_t tiles = (rows + kernels->tile_rows - 1) / kernels->tile_rows;
+    int32_t tiles = (rows + tile_rows(job) - 1) / tile_rows(job);
     const char *gate_panel = panel_at(job, panel), *up_panel = panel_at(job, job->panels + panel);
     for (int32_t t = 0; t < tiles; t++) {
         int32_t begin = first + tile_begin(rows, tiles, t), end = first + tile_begin(rows, tiles, t + 1);
@@ -108,8 +117,11 @@ static void run_gated(void *context, int32_t begin, int32_t end, int32_t thread)
 
 static void run(mr_engine *engine, linear_job *job, mr_task task) {
     int32_t threads = mr_pool_threads(engine->pool);
-    if (job->matrix->bf16) {
-        job->input_bytes = mr_input_stride(engine->kernels.bf16_input_bytes, job->matrix->inputs);
+    mr_precision precision = job->matrix->precision;
+    if (precision != MR_FLOAT32) {
+        int32_t inputs = job->matrix->inputs;
+        job->input_bytes = mr_input_stride(
+            precision == MR_INT8 ? mr_bytes_row(inputs) : mr_bf16_row(engine->kernels.bf16_input_bytes, inputs));
         job->inputs = engine->inputs.data;
         mr_pool_run(engine->pool, job->rows, job->rows / (2 * threads) + 1, round_rows, job);
     } else {

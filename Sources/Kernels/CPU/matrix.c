@@ -4,17 +4,32 @@
 //   bfloat16:  panel [ceil(inputs / 2)][MR_PANEL][2], pairs of neighbouring inputs: the operand of
 //   two-element dot
 //              product instructions, and in slices of 16 outputs that of matrix tile instructions (AMX).
-#include "engine.h"
+//   int8:      bytes.h
+#include "bytes.h"
 #include "numbers.h"
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
-mr_matrix *mr_matrix_create(mr_engine *engine, int32_t inputs, const int32_t *part_outputs, int32_t parts) {
+static size_t panel_bytes(mr_precision precision, int32_t inputs) {
+    size_t count = (size_t)inputs;
+    switch (precision) {
+    case MR_FLOAT32: return count * MR_PANEL * 4;
+    case MR_BFLOAT16: return (count + 1) / 2 * MR_PANEL * 4;
+    case MR_INT8: return mr_bytes_panel(inputs);
+    }
+    return 0;
+}
+
+mr_matrix *mr_matrix_create(
+    mr_engine *engine, mr_precision precision, int32_t inputs, const int32_t *part_outputs, int32_t parts) {
+    (void)engine;
     mr_matrix *matrix = calloc(1, sizeof *matrix);
     if (matrix == NULL) return NULL;
     matrix->inputs = inputs;
     matrix->parts = parts;
-    matrix->bf16 = engine->bf16;
+    matrix->precision = precision;
     matrix->part_outputs = calloc((size_t)parts, sizeof(int32_t));
     matrix->part_panels = calloc((size_t)parts + 1, sizeof(int32_t));
     for (int32_t i = 0; i < parts; i++) {
@@ -22,8 +37,7 @@ mr_matrix *mr_matrix_create(mr_engine *engine, int32_t inputs, const int32_t *pa
         matrix->outputs += part_outputs[i];
     }
     matrix->panel_outputs = calloc((size_t)matrix->panel_count + 1, sizeof(int32_t));
-    size_t rows = matrix->bf16 ? ((size_t)inputs + 1) / 2 : (size_t)inputs;
-    matrix->panel_bytes = rows * MR_PANEL * 4;
+    matrix->panel_bytes = panel_bytes(precision, inputs);
     matrix->bytes = matrix->panel_bytes * (size_t)matrix->panel_count;
     matrix->panels = mr_allocate(matrix->bytes);
     if (!matrix->part_outputs || !matrix->part_panels || !matrix->panel_outputs || !matrix->panels) {
@@ -56,18 +70,73 @@ int32_t mr_matrix_inputs(const mr_matrix *matrix) { return matrix->inputs; }
 size_t mr_matrix_bytes(const mr_matrix *matrix) { return matrix->bytes; }
 
 typedef struct {
+    const mr_engine *engine;
     mr_matrix *matrix;
     int32_t part;
     const mr_matrix_source *source;
     atomic_bool failed;
 } packing;
 
-static void store(const mr_matrix *matrix, char *panel, int32_t input, int32_t lane, float value) {
-    if (matrix->bf16) {
-        ((uint16_t *)panel)[((size_t)(input / 2) * MR_PANEL + (size_t)lane) * 2 + (input & 1)] =
-            mr_f32_to_bf16(value);
-    } else {
-        ((float *)panel)[(size_t)input * MR_PANEL + (size_t)lane] = value;
+// A stored row as it is placed into panels: `inputs` floats, and the same rounded.
+typedef struct {
+    float *values;
+    uint16_t *rounded;
+} row_scratch;
+
+static bool row_scratch_create(row_scratch *scratch, int32_t count) {
+    scratch->values = malloc((size_t)count * sizeof(float));
+    scratch->rounded = malloc(((size_t)count + 1) * sizeof(uint16_t));
+    return scratch->values != NULL && scratch->rounded != NULL;
+}
+
+static void row_scratch_free(row_scratch *scratch) {
+    free(scratch->values);
+    free(scratch->rounded);
+}
+
+// Rounds one output's weights of one group to bytes and places them. Weights that are not numbers make the scale NaN.
+static void quantize_group(char *panel, int32_t lane, const float *values, int32_t count) {
+    int32_t steps = (count + 3) / 4, sum = 0;
+    float largest = 0, strange = 0;
+    for (int32_t i = 0; i < count; i++) {
+        largest = fmaxf(largest, fabsf(values[i]));
+        strange += values[i] * 0;
+    }
+    float inverse = isnan(strange) ? 0 : mr_byte_inverse(largest);
+    for (int32_t i = 0; i < 4 * steps; i++) {
+        int8_t byte = i < count && inverse > 0 ? (int8_t)rintf(values[i] * inverse) : 0;
+        ((int8_t *)panel)[(i / 4 * MR_PANEL + lane) * 4 + i % 4] = byte;
+        sum += byte;
+    }
+    char *tail = panel + (size_t)steps * MR_PANEL * 4;
+    ((int32_t *)(void *)tail)[lane] = -128 * sum;
+    ((float *)(void *)tail)[MR_PANEL + lane] = largest / 127 + strange;
+}
+
+static void quantize_output(const mr_matrix *matrix, char *panel, int32_t lane, const float *values) {
+    for (int32_t at = 0; at < matrix->inputs; at += MR_GROUP) {
+        int32_t count = matrix->inputs - at < MR_GROUP ? matrix->inputs - at : MR_GROUP;
+        quantize_group(panel, lane, values + at, count);
+        panel += ((size_t)(count + 3) / 4 + 2) * MR_PANEL * 4;
+    }
+}
+
+// All inputs of one output: one word (a float32, or two bfloat16) to each row of the panel; or bytes.
+static void place_output(const packing *job, char *panel, int32_t lane, const row_scratch *row) {
+    const mr_matrix *matrix = job->matrix;
+    const void *source = row->values;
+    int32_t words = matrix->inputs;
+    if (matrix->precision == MR_BFLOAT16) {
+        job->engine->kernels.to_bf16(row->values, matrix->inputs, row->rounded);
+        source = row->rounded;
+        words = (matrix->inputs + 1) / 2;
+    } else if (matrix->precision == MR_INT8) {
+        quantize_output(matrix, panel, lane, row->values);
+        return;
+    }
+    char *target = panel + (size_t)lane * 4;
+    for (int32_t i = 0; i < words; i++) {
+        memcpy(target + (size_t)i * MR_PANEL * 4, (const char *)source + (size_t)i * 4, 4);
     }
 }
 
@@ -77,51 +146,61 @@ static void pack_panels(void *context, int32_t begin, int32_t end, int32_t threa
     packing *job = context;
     mr_matrix *matrix = job->matrix;
     const mr_matrix_source *source = job->source;
-    float *row = malloc((size_t)matrix->inputs * sizeof(float));
-    if (row == NULL) {
-        atomic_store(&job->failed, true);
-        return;
-    }
+    row_scratch row;
     int32_t first = matrix->part_panels[job->part], outputs = matrix->part_outputs[job->part];
-    for (int32_t p = begin; p < end; p++) {
+    if (!row_scratch_create(&row, matrix->inputs)) atomic_store(&job->failed, true);
+    for (int32_t p = begin; p < end && !atomic_load(&job->failed); p++) {
         char *panel = matrix->panels + (size_t)(first + p) * matrix->panel_bytes;
         for (int32_t lane = 0; lane < MR_PANEL && p * MR_PANEL + lane < outputs; lane++) {
             int32_t output = p * MR_PANEL + lane;
             int32_t at = source->row_order != NULL ? source->row_order[output] : output;
             const char *data = (const char *)source->data + (size_t)at * source->row_bytes;
-            if (!mr_dequantize_row(source->type, data, row, matrix->inputs)) atomic_store(&job->failed, true);
-            for (int32_t k = 0; k < matrix->inputs; k++) store(matrix, panel, k, lane, row[k]);
+            if (!mr_dequantize_row(source->type, data, row.values, matrix->inputs))
+                atomic_store(&job->failed, true);
+            place_output(job, panel, lane, &row);
         }
     }
-    free(row);
+    row_scratch_free(&row);
+}
+
+// One input of all outputs of the part.
+static void place_input(const packing *job, int32_t input, const row_scratch *row) {
+    const mr_matrix *matrix = job->matrix;
+    const int32_t *order = job->source->row_order;
+    int32_t first = matrix->part_panels[job->part], outputs = matrix->part_outputs[job->part];
+    bool bf16 = matrix->precision == MR_BFLOAT16;
+    if (bf16) job->engine->kernels.to_bf16(row->values, job->source->columns, row->rounded);
+    for (int32_t output = 0; output < outputs; output++) {
+        int32_t at = order != NULL ? order[output] : output, lane = output % MR_PANEL;
+        char *panel = matrix->panels + (size_t)(first + output / MR_PANEL) * matrix->panel_bytes;
+        if (bf16) {
+            size_t word = (size_t)(input / 2) * MR_PANEL + (size_t)lane;
+            ((uint16_t *)panel)[word * 2 + (size_t)(input & 1)] = row->rounded[at];
+        } else {
+            ((float *)panel)[(size_t)input * MR_PANEL + (size_t)lane] = row->values[at];
+        }
+    }
 }
 
 // Inputs begin..<end of the part; stored rows are inputs.
 static void pack_transposed(void *context, int32_t begin, int32_t end, int32_t thread) {
     (void)thread;
     packing *job = context;
-    mr_matrix *matrix = job->matrix;
     const mr_matrix_source *source = job->source;
-    float *row = malloc((size_t)source->columns * sizeof(float));
-    if (row == NULL) {
-        atomic_store(&job->failed, true);
-        return;
-    }
-    int32_t first = matrix->part_panels[job->part], outputs = matrix->part_outputs[job->part];
-    for (int32_t k = begin; k < end; k++) {
+    row_scratch row;
+    if (!row_scratch_create(&row, source->columns)) atomic_store(&job->failed, true);
+    for (int32_t k = begin; k < end && !atomic_load(&job->failed); k++) {
         const char *data = (const char *)source->data + (size_t)k * source->row_bytes;
-        if (!mr_dequantize_row(source->type, data, row, source->columns)) atomic_store(&job->failed, true);
-        for (int32_t output = 0; output < outputs; output++) {
-            int32_t at = source->row_order != NULL ? source->row_order[output] : output;
-            char *panel = matrix->panels + (size_t)(first + output / MR_PANEL) * matrix->panel_bytes;
-            store(matrix, panel, k, output % MR_PANEL, row[at]);
-        }
+        if (!mr_dequantize_row(source->type, data, row.values, source->columns))
+            atomic_store(&job->failed, true);
+        place_input(job, k, &row);
     }
-    free(row);
+    row_scratch_free(&row);
 }
 
 bool mr_matrix_pack(mr_engine *engine, mr_matrix *matrix, int32_t part, const mr_matrix_source *source) {
-    packing job = {.matrix = matrix, .part = part, .source = source};
+    packing job = {.engine = engine, .matrix = matrix, .part = part, .source = source};
+    if (source->transposed && matrix->precision == MR_INT8) return false;
     if (source->transposed) {
         mr_pool_run(engine->pool, matrix->inputs, 16, pack_transposed, &job);
     } else {

@@ -25,6 +25,10 @@ static inline uint16_t mr_f32_to_bf16(float value) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+// What a row is multiplied with before it is rounded to bytes, so that its largest value comes to 127. Of a row of
+// zeros, or of values so small that it would overflow: 0.
+static inline float mr_byte_inverse(float largest) { return largest > 1e-36f ? 127 / largest : 0; }
+
 // IEEE 754 half to float32, exact: normal numbers by re-biasing through a multiplication, which makes
 // subnormal halves come out right as well.
 static inline float mr_f16_to_f32(uint16_t half) {

@@ -9,6 +9,7 @@ enum {
     FLOATS, // a and w float32
     WIDENED, // w pairs of bfloat16, widened here; a two float32 a step
     PAIRS, // a and w pairs of bfloat16, for two-element dot product instructions
+    BYTES, // a four unsigned bytes, w four signed ones; sums are 32-bit integers
 };
 
 INLINE size_t step_bytes(int kind) { return kind == WIDENED ? 8 : 4; }
@@ -22,7 +23,9 @@ INLINE vf broadcast(const char *value) {
 INLINE vf multiply_add(int kind, vf sum, const char *a, vi w) {
     if (kind == FLOATS) return v_fma(broadcast(a), w_float(w), sum);
     if (kind == WIDENED) return v_fma(broadcast(a + 4), w_high(w), v_fma(broadcast(a), w_low(w), sum));
-#ifdef MR_PAIRS
+#ifdef MR_BYTES
+    return v_dot_bytes(sum, broadcast(a), w);
+#elif defined(MR_PAIRS)
     return v_dot(sum, broadcast(a), w);
 #else
     return sum;

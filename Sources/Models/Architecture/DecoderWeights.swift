@@ -44,7 +44,7 @@ struct DecoderWeights<D: Device> {
         positions = try sources.positions.map(maker.table)
         layers = try sources.layers.map { try maker.layer($0, mixture: configuration.mixture) }
         finalNorm = try maker.norm(sources.finalNorm)
-        head = try maker.matrix([MatrixSource(sources.head)])
+        head = try maker.exactMatrix([MatrixSource(sources.head)])
     }
 
     private struct Maker {
@@ -77,7 +77,7 @@ struct DecoderWeights<D: Device> {
             switch (source, mixture) {
             case (.mixture(let router, let gateUp, let down), let shape?):
                 return .mixture(
-                    router: try matrix(router.parts), gateUp: try gateUp.map { try matrix($0.parts) },
+                    router: try exactMatrix(router.parts), gateUp: try gateUp.map { try matrix($0.parts) },
                     down: try down.map { try matrix($0.parts) }, shape)
             case (.dense(let up, let down), _): return .dense(up: try linear(up), down: try linear(down))
             case (.mixture, nil): preconditionFailure("a mixture of experts without its shape")
@@ -96,6 +96,16 @@ struct DecoderWeights<D: Device> {
             let matrix = try device.makeMatrix(stacking: parts)
             meter.add(bytes: parts.reduce(0) { $0 + $1.byteCount })
             return matrix
+        }
+
+        /// What decides between tokens, or experts, is rounded no further than the compute type.
+        func exactMatrix(_ parts: [MatrixSource]) throws -> D.Matrix {
+            try matrix(
+                parts.map {
+                    var part = $0
+                    part.keepsPrecision = true
+                    return part
+                })
         }
     }
 }

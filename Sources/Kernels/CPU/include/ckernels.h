@@ -95,7 +95,15 @@ bool mr_dequantize_row(uint32_t type, const void *source, float *target, int64_t
 // Weights [outputs, inputs] in panels of 32 outputs; each part starts at a panel of its own.
 typedef struct mr_matrix mr_matrix;
 
-mr_matrix *mr_matrix_create(mr_engine *engine, int32_t inputs, const int32_t *part_outputs, int32_t parts);
+// How weights are kept: float32; bfloat16; or bytes with a scale for each output's groups of 64 inputs, whose products
+// round each row of inputs to bytes, too, with scales of its own.
+typedef enum { MR_FLOAT32 = 0, MR_BFLOAT16, MR_INT8 } mr_precision;
+
+// Whether this CPU multiplies bytes by this instruction set.
+bool mr_isa_multiplies_bytes(mr_isa isa);
+
+mr_matrix *mr_matrix_create(
+    mr_engine *engine, mr_precision precision, int32_t inputs, const int32_t *part_outputs, int32_t parts);
 void mr_matrix_destroy(mr_matrix *matrix);
 int32_t mr_matrix_outputs(const mr_matrix *matrix);
 int32_t mr_matrix_inputs(const mr_matrix *matrix);
@@ -111,7 +119,8 @@ typedef struct {
     const int32_t *row_order; // stored row (column if transposed) of each output; NULL: as it lies
 } mr_matrix_source;
 
-// Dequantizes, rounds and repacks one part, in parallel. False: no scratch memory, or type unknown.
+// Dequantizes, rounds and repacks one part, in parallel. False: no scratch memory, or type unknown. Matrices of bytes
+// take no transposed sources.
 bool mr_matrix_pack(mr_engine *engine, mr_matrix *matrix, int32_t part, const mr_matrix_source *source);
 
 // ---- A step
@@ -231,6 +240,14 @@ int64_t mr_count_at_least(mr_isa isa, const float *values, int64_t count, float 
 // Writes up to `room` indices of values >= threshold, ascending; returns how many there are in all.
 int64_t mr_indices_at_least(
     mr_isa isa, const float *values, int64_t count, float threshold, int32_t *indices, int64_t room);
+
+// ---- Peaks, for benchmarks
+// -------------------------------------------------------------------------------------------
+
+// All threads multiply and add in registers; returns the operations done, 0 where there is no bfloat16 product.
+double mr_peak_multiply(mr_engine *engine, bool bf16, int64_t steps);
+// All threads read the buffer in order; returns the bytes read.
+size_t mr_peak_read(mr_engine *engine, const void *data, size_t bytes);
 
 #ifdef __cplusplus
 }

@@ -1,32 +1,37 @@
 import Scheduler
-import Testing
 
-/// What scheduling costs beside a step of milliseconds. Timings go to the output; the bounds are
-/// loose, for a busy machine.
-@Suite(.serialized) struct SpeedTests {
-    private func microseconds(_ body: () throws -> Void) rethrows -> Double {
-        let duration = try ContinuousClock().measure(body)
-        return Double(duration.components.attoseconds) / 1e12 + Double(duration.components.seconds)
-            * 1e6
+/// What scheduling costs beside a step of milliseconds: `swift run -c release SchedulerBenchmark`.
+@main struct SchedulerBenchmark {
+    static func main() throws {
+        for (waiting, prompt) in [(0, 100), (0, 2000), (100_000, 100)] {
+            try stepOf256Sequences(waiting: waiting, prompt: prompt)
+        }
+        try admittingAndLeaving()
     }
 
-    private func scheduler(running: Int, waiting: Int, prompt: Int) throws -> BatchScheduler {
+    private static func microseconds(_ body: () throws -> Void) rethrows -> Double {
+        try ContinuousClock().measure(body) / .microseconds(1)
+    }
+
+    private static func scheduler(running: Int, waiting: Int, prompt: Int) throws -> BatchScheduler {
         let limits = try SchedulerLimits(
             blockCount: 65_536, maxSequences: 256, tokenBudget: 2048, contextLength: 8192)
         var scheduler = BatchScheduler(limits)
-        var random = SeededGenerator(seed: 7)
+        // Prompts that share nothing: a linear congruential generator is random enough.
+        var state: UInt32 = 7
         for number in 0..<(running + waiting) {
-            let tokens = (0..<prompt).map { _ in Int32(random.int(0...50_000)) }
+            let tokens = (0..<prompt).map { _ in
+                state = state &* 1_664_525 &+ 1_013_904_223
+                return Int32(state >> 16)
+            }
             try scheduler.add(
                 NewSequence(
-                    id: SequenceID(UInt64(number)), tenant: TenantID(number % 100), prompt: tokens,
-                    maxNewTokens: 2000))
+                    id: SequenceID(UInt64(number)), tenant: TenantID(number % 100), prompt: tokens, maxNewTokens: 2000))
         }
         return scheduler
     }
 
-    @Test(arguments: [(0, 100), (0, 2000), (100_000, 100)])
-    func aStepOf256Sequences(_ waiting: Int, _ prompt: Int) throws {
+    private static func stepOf256Sequences(waiting: Int, prompt: Int) throws {
         var scheduler = try scheduler(running: 256, waiting: waiting, prompt: prompt)
         var plan = StepPlan()
         var planning: [Double] = []
@@ -43,13 +48,10 @@ import Testing
         committing.sort()
         print(
             "256 sequences of \(prompt) tokens and more, \(waiting) waiting:",
-            "schedule \(planning[200]) µs, commit \(committing[200]) µs (medians)")
-        #if !DEBUG
-            #expect(planning[200] < 1000 && committing[200] < 1000)
-        #endif
+            "schedule \(planning[200]) us, commit \(committing[200]) us (medians)")
     }
 
-    @Test func admittingAndLeaving() throws {
+    private static func admittingAndLeaving() throws {
         let count = 100_000
         var scheduler = try scheduler(running: 0, waiting: count, prompt: 64)
         var plan = StepPlan()
@@ -62,10 +64,6 @@ import Testing
                 steps += 1
             }
         }
-        let each = total / Double(count)
-        print("sequences of 64 tokens admitted, planned, gone: \(each) µs each, \(steps) steps")
-        #if !DEBUG
-            #expect(each < 200)
-        #endif
+        print("sequences of 64 tokens admitted, planned, gone: \(total / Double(count)) us each, \(steps) steps")
     }
 }
