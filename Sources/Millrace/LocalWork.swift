@@ -9,11 +9,13 @@ struct LocalWork: Sendable {
     let model: LocalModel
     let settings: LocalModel.Settings
     let inbox = NativeWorker.Inbox()
+    /// Called with what people should know of how the model was loaded.
+    let onRemark: @Sendable (String) -> Void
     /// Called with the engine once the model is loaded.
     let onStart: @Sendable (Engine) -> Void
 
     func run(_ queue: any JobQueue, _ batch: BatchID) async throws -> RunSession.WorkEnd {
-        let (engine, intake) = try await model.start(settings, onEvent: inbox.receive)
+        let (engine, intake) = try await model.start(settings, onRemark: onRemark, onEvent: inbox.receive)
         onStart(engine)
         var log = Logger(label: "worker")
         log.logLevel = .warning

@@ -72,7 +72,10 @@ struct RunCommand: AsyncParsableCommand {
             throw .worker("\(error)")
         }
         let meter = EngineMeter()
-        let work = LocalWork(model: local, settings: batching.applied(to: options.settings), onStart: meter.attach)
+        let isQuiet = quiet
+        let work = LocalWork(
+            model: local, settings: batching.applied(to: options.settings),
+            onRemark: { if !isQuiet { ConsoleOutput.note($0) } }, onStart: meter.attach)
         var settings = ["dtype": options.dtype]
         if let length = options.maxModelLen { settings["max_model_len"] = String(length) }
         let identity = ModelIdentity(

@@ -49,7 +49,10 @@ struct WorkerCommand: AsyncParsableCommand {
             options.settings(model), identity: options.identity(model), notifier: notifier, now: RunClock.system.now,
             pause: RunClock.system.pause, log: log,
             openQueue: { () async throws(JobQueueError) in try await address.open() },
-            start: { onEvent in try await local.start(options.modelSettings, onEvent: onEvent) })
+            start: { onEvent in
+                try await local.start(
+                    options.modelSettings, onRemark: { log.notice("\($0)") }, onEvent: onEvent)
+            })
         let reloader = ConfigurationReloader(source, read, service: service, model: model, log: log)
         let signals = StopSignals(
             onHangup: { reloader.reload() },

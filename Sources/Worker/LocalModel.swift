@@ -40,9 +40,11 @@ package struct LocalModel: Sendable {
     }
 
     /// Loads the weights and starts an engine on them.
+    /// - Parameter onRemark: called with what people should know of how the model was loaded, on the engine's thread.
     /// - Returns: the engine, what requests need to know of the model, and the device's name for outcomes.
     package func start(
-        _ settings: Settings, onEvent: @escaping @Sendable (EngineEvent) -> Void
+        _ settings: Settings, onRemark: @escaping @Sendable (String) -> Void = { _ in },
+        onEvent: @escaping @Sendable (EngineEvent) -> Void
     ) async throws -> (engine: Engine, intake: Intake) {
         let engine = Engine()
         let checkpoint = checkpoint
@@ -52,11 +54,12 @@ package struct LocalModel: Sendable {
             Engine.Settings(maxSequences: min(settings.maxSequences ?? defaults.maxSequences, rows)),
             tokenizer: tokenizer,
             load: {
-                try ModelLoader.load(
+                let loaded = try ModelLoader.load(
                     checkpoint, on: try settings.device.open(settings),
                     budget: settings.cacheBytes.map(CacheBudget.bytes) ?? defaults.cache, maxRows: rows,
-                    maxLogitRows: defaults.maxLogitRows, contextLimit: settings.maxContext
-                ).runner
+                    maxLogitRows: defaults.maxLogitRows, contextLimit: settings.maxContext)
+                loaded.remarks.forEach(onRemark)
+                return loaded.runner
             }, onEvent: onEvent)
         let served = ServedModel(
             name: name, tokenizer: tokenizer, chat: chat, contextLength: shape.contextLength,

@@ -33,11 +33,15 @@ package final class CUDADevice: Device {
     /// Buffers that operations share within a step.
     enum Scratch: Hashable {
         case gateUp, queries, logits, partial, statistics, productPartial, productCounters, widened, choices
+        /// Rows whose inputs are in the order of grouped weights.
+        case ordered
         case argmaxKeys, argmaxArrived, samplingParameters, samplingScratch, mixture(Int)
     }
 
     /// Quantised weights stay as they are in memory.
     private let keepsQuantised: Bool
+    /// Those that could not, and why.
+    private var widened: [String] = []
 
     /// - Parameters:
     ///   - graphs: decode steps are recorded and replayed; takes it that the device runs one model.
@@ -60,6 +64,12 @@ package final class CUDADevice: Device {
 
     package var availableBytes: Int? { runtime.availableBytes }
 
+    package var remarks: [String] {
+        guard let first = widened.first else { return [] }
+        let many = widened.count == 1 ? "matrix was" : "matrices were"
+        return ["\(widened.count) quantised \(many) widened to bfloat16; the first is \(first)"]
+    }
+
     // MARK: Failures
 
     /// Runs part of a step's operation, unless the step failed before or a graph stands in for it.
@@ -79,8 +89,10 @@ package final class CUDADevice: Device {
         for part in parts { try part.check(inputs: first.inputs) }
         let uploader = try self.uploader ?? CUDAUploader(runtime)
         self.uploader = uploader
-        return try CUDAMatrix(
+        let matrix = try CUDAMatrix(
             runtime, inputs: first.inputs, parts: parts, keepsQuantised: keepsQuantised, uploader: uploader)
+        if let reason = matrix.widenedBecause { widened.append("\(first.name): \(reason)") }
+        return matrix
     }
 
     package func makeVector(_ values: [Float]) throws -> CUDAVector { try CUDAVector(runtime, values) }

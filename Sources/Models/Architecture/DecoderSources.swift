@@ -42,5 +42,24 @@ struct DecoderSources {
     var layers: [Layer]
     var finalNorm: Norm
     /// `[vocabulary, hidden]`; the embedding where they are tied.
-    var head: WeightTensor
+    var head: MatrixSource
+}
+
+extension DecoderSources {
+    /// All matrices, in the order of the layers.
+    private var matrices: [MatrixSource] {
+        layers.flatMap { layer in
+            var linears = [layer.queryKeyValue, layer.attentionOutput]
+            switch layer.feedForward {
+            case .dense(let up, let down): linears += [up, down]
+            case .mixture(let router, let gateUp, let down): linears += [router] + gateUp + down
+            }
+            return linears.flatMap(\.parts)
+        } + [head]
+    }
+
+    /// Those whose weights are packed in words.
+    var groupedWeights: [GroupedWeights] {
+        matrices.compactMap { if case .groups(let groups) = $0.weights { groups } else { nil } }
+    }
 }

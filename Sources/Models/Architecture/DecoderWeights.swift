@@ -41,7 +41,7 @@ struct DecoderWeights<D: Device> {
         positions = try sources.positions.map(device.makeTable)
         layers = try sources.layers.map { try maker.layer($0, mixture: configuration.mixture) }
         finalNorm = try maker.norm(sources.finalNorm)
-        head = try maker.matrix([MatrixSource(sources.head)])
+        head = try maker.matrix([sources.head])
     }
 
     private struct Maker {
