@@ -38,7 +38,11 @@ import Testing
     @Test func aBatchRunsOnIt() throws {
         let scratch = try Scratch()
         let path = try Self.model("gptq-4bit-llama", in: scratch)
-        let input = try scratch.write("in.jsonl", RunTests.prompts(6, maxTokens: 5))
+        let lines = (0..<6).map { index in
+            #"{"custom_id": "r\#(index)", "prompt": "words and \#(index)", "max_tokens": 5, "temperature": 0, "#
+                + #""ignore_eos": true, "logprobs": 2}"#
+        }
+        let input = try scratch.write("in.jsonl", lines.joined(separator: "\n") + "\n")
         let plain = try Self.plain("gptq-4bit-llama", in: scratch)
         var texts: [[String: String]] = []
         for (model, output) in [(path, "a.jsonl"), (plain, "b.jsonl")] {

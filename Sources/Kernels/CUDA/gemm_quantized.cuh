@@ -88,13 +88,13 @@ template <int TYPE> struct MRQuantFormat {
         if (BYTE) {
 #pragma unroll
             for (int i = 0; i < 8; i++) q.quants[i] = word(block + 4 + 32 * part + 4 * i);
-            return;
-        }
+        } else {
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            unsigned both = word(block + 4 + 16 * part + 4 * i);
-            q.quants[i] = both & 0x0f0f0f0fu;
-            q.quants[i + 4] = both >> 4 & 0x0f0f0f0fu;
+            for (int i = 0; i < 4; i++) {
+                unsigned both = word(block + 4 + 16 * part + 4 * i);
+                q.quants[i] = both & 0x0f0f0f0fu;
+                q.quants[i + 4] = both >> 4 & 0x0f0f0f0fu;
+            }
         }
     }
 
