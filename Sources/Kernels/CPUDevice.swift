@@ -77,24 +77,39 @@ package final class CPUDevice: Device {
         let matrix = try CPUMatrix(
             engine: engine, precision: precision(of: parts), inputs: inputs, parts: parts.map(\.outputs))
         for (index, part) in parts.enumerated() {
-            let packed = (part.rowOrder?.map(Int32.init)).withOptionalBuffer { order in
-                var source = mr_matrix_source(
-                    type: part.tensor.type.rawValue, data: part.tensor.bytes.baseAddress,
-                    row_bytes: part.tensor.rowBytes, rows: Int32(part.tensor.rows),
-                    columns: Int32(part.tensor.columns), transposed: part.transposed, row_order: order)
-                return mr_matrix_pack(engine, matrix.handle, Int32(index), &source)
+            guard pack(part, index, of: matrix) else {
+                throw DeviceError.outOfMemory(what: "packing \(part.name)", bytes: inputs * 4)
             }
-            guard packed else {
-                throw DeviceError.outOfMemory(what: "packing \(part.tensor.name)", bytes: inputs * 4)
-            }
-            (part.tensor.owner as? any DiscardablePages)?.discard(part.tensor.bytes)
         }
         return matrix
     }
 
     private func precision(of parts: [MatrixSource]) -> mr_precision {
-        if quantizesWeights, parts.allSatisfy({ !$0.keepsPrecision && !$0.transposed }) { return MR_INT8 }
+        if quantizesWeights, parts.allSatisfy(\.canBeBytes) { return MR_INT8 }
         return computeType == .bfloat16 ? MR_BFLOAT16 : MR_FLOAT32
+    }
+
+    private func pack(_ part: MatrixSource, _ index: Int, of matrix: CPUMatrix) -> Bool {
+        switch part.weights {
+        case .tensor(let tensor):
+            defer { (tensor.owner as? any DiscardablePages)?.discard(tensor.bytes) }
+            return (part.rowOrder?.map(Int32.init)).withOptionalBuffer { order in
+                var source = mr_matrix_source(
+                    type: tensor.type.rawValue, data: tensor.bytes.baseAddress, row_bytes: tensor.rowBytes,
+                    rows: Int32(tensor.rows), columns: Int32(tensor.columns), transposed: part.transposed,
+                    row_order: order, groups: nil)
+                return mr_matrix_pack(engine, matrix.handle, Int32(index), &source)
+            }
+        case .groups(let groups):
+            defer { groups.discard() }
+            return groups.withKernel { kernel in
+                withUnsafePointer(to: &kernel) { kernel in
+                    var source = mr_matrix_source()
+                    source.groups = kernel
+                    return mr_matrix_pack(engine, matrix.handle, Int32(index), &source)
+                }
+            }
+        }
     }
 
     package func makeVector(_ values: [Float]) throws -> CPUVector { try CPUVector(values) }
@@ -146,5 +161,13 @@ extension Optional where Wrapped == [Int32] {
     fileprivate func withOptionalBuffer<R>(_ body: (UnsafePointer<Int32>?) -> R) -> R {
         guard let self else { return body(nil) }
         return self.withUnsafeBufferPointer { body($0.baseAddress) }
+    }
+}
+
+extension MatrixSource {
+    /// Whether its weights may be rounded to int8.
+    fileprivate var canBeBytes: Bool {
+        if case .groups = weights { return false }
+        return !keepsPrecision && !transposed
     }
 }

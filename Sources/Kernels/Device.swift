@@ -27,6 +27,8 @@ package protocol Device: AnyObject {
     var computeType: ComputeType { get }
     /// Memory of its own that the device could still give; nil where it works in the host's.
     var availableBytes: Int? { get }
+    /// What people should know of the model that was loaded: a line each.
+    var remarks: [String] { get }
 
     // Loading. Several matrices stacked by outputs become one (fused QKV, gate and up).
     func makeMatrix(stacking parts: [MatrixSource]) throws -> Matrix
@@ -96,6 +98,8 @@ package protocol Device: AnyObject {
 }
 
 extension Device {
+    package var remarks: [String] { [] }
+
     package var choosesTokens: Bool { false }
 
     package func startChoosing(
@@ -140,7 +144,12 @@ package enum ActivationFunction: String, Sendable {
 
 /// A part of a stacked matrix.
 package struct MatrixSource: Sendable {
-    package var tensor: WeightTensor
+    package enum Weights: Sendable {
+        case tensor(WeightTensor)
+        case groups(GroupedWeights)
+    }
+
+    package var weights: Weights
     /// The tensor lies as `[inputs, outputs]` (GPT-2's Conv1D in Hugging Face checkpoints).
     package var transposed = false
     /// Tensor row of each output; nil keeps the order. Undoes the row permutation of rotary weights in GGUF files,
@@ -148,12 +157,16 @@ package struct MatrixSource: Sendable {
     package var rowOrder: [Int]?
     /// Where a device may round weights to less than the compute type, it must not round these.
     package var keepsPrecision = false
+    /// One of a mixture's, which share their inputs' order.
+    package var isExpert = false
 
     package init(_ tensor: WeightTensor, transposed: Bool = false, rowOrder: [Int]? = nil) {
-        self.tensor = tensor
+        weights = .tensor(tensor)
         self.transposed = transposed
         self.rowOrder = rowOrder
     }
+
+    package init(_ groups: GroupedWeights) { weights = .groups(groups) }
 }
 
 package struct CacheShape: Sendable, Equatable {

@@ -1,24 +1,49 @@
 // What every device asks of a checkpoint's tensors before it takes them.
 
 extension MatrixSource {
+    var name: String {
+        switch weights {
+        case .tensor(let tensor): tensor.name
+        case .groups(let groups): groups.name
+        }
+    }
+
     /// Width of the inputs that this part multiplies.
-    var inputs: Int { transposed ? tensor.rows : tensor.columns }
-    var outputs: Int { rowOrder?.count ?? (transposed ? tensor.columns : tensor.rows) }
+    var inputs: Int {
+        switch weights {
+        case .tensor(let tensor): transposed ? tensor.rows : tensor.columns
+        case .groups(let groups): groups.inputs
+        }
+    }
+
+    var outputs: Int {
+        switch weights {
+        case .tensor(let tensor): rowOrder?.count ?? (transposed ? tensor.columns : tensor.rows)
+        case .groups(let groups): groups.outputs
+        }
+    }
 }
 
 extension MatrixSource {
-    /// That the tensor is what a matrix of `inputs` needs, and lies within its bytes.
+    /// That the weights are what a matrix of `inputs` needs, and lie within their bytes.
     func check(inputs: Int) throws(DeviceError) {
-        try tensor.check()
+        switch weights {
+        case .tensor(let tensor):
+            try tensor.check()
+            let stored = transposed ? tensor.columns : tensor.rows
+            guard rowOrder?.allSatisfy({ (0..<stored).contains($0) }) ?? true else {
+                throw .badTensor(name: name, reason: "row order names rows outside 0..<\(stored)")
+            }
+        case .groups(let groups):
+            try groups.check()
+            guard !transposed, rowOrder == nil else {
+                throw .unsupported("weights in groups that are transposed or reordered (\(name))")
+            }
+        }
         guard self.inputs == inputs else {
-            throw .badTensor(
-                name: tensor.name, reason: "has \(self.inputs) inputs where the matrix has \(inputs)")
+            throw .badTensor(name: name, reason: "has \(self.inputs) inputs where the matrix has \(inputs)")
         }
-        guard outputs > 0, inputs > 0 else { throw .badTensor(name: tensor.name, reason: "is empty") }
-        let stored = transposed ? tensor.columns : tensor.rows
-        guard rowOrder?.allSatisfy({ (0..<stored).contains($0) }) ?? true else {
-            throw .badTensor(name: tensor.name, reason: "row order names rows outside 0..<\(stored)")
-        }
+        guard outputs > 0, inputs > 0 else { throw .badTensor(name: name, reason: "is empty") }
     }
 }
 

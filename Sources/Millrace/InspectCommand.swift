@@ -44,16 +44,18 @@ struct InspectionReport {
 
     private var configuration: DecoderConfiguration { local.checkpoint.configuration }
 
-    private var parameters: Int { local.checkpoint.tensors.reduce(0) { $0 + $1.shape.reduce(1, *) } }
+    private var quantization: String? {
+        let layers = local.checkpoint.groupedWeights.count
+        return local.checkpoint.quantization.map { "\($0.summary), in \(layers) linear layers" }
+    }
+
+    /// Every tensor, whatever its type.
+    private var tensorList: [(name: String, type: String, shape: [Int])] {
+        local.checkpoint.tensors.map { ($0.name, $0.type.name, $0.shape) }
+            + local.checkpoint.words.map { ($0.name, "I32", $0.shape) }
+    }
 
     private var blockBytes: Int { device.cacheBlockBytes(configuration.cacheShape(blockCount: 1, blockSize: 16)) }
-
-    /// Number of tensors and their bytes, by type.
-    private var types: [(name: String, count: Int, bytes: Int)] {
-        Dictionary(grouping: local.checkpoint.tensors, by: \.type.name).map { name, tensors in
-            (name, tensors.count, tensors.reduce(0) { $0 + $1.bytes.count })
-        }.sorted { $0.bytes > $1.bytes }
-    }
 
     private var facts: [(label: String, key: String, value: JSON)] {
         let c = configuration
@@ -64,7 +66,8 @@ struct InspectionReport {
             ("model", "name", .string(local.checkpoint.name)),
             ("path", "path", .string(path)),
             ("architecture", "architecture", .string(c.family.rawValue)),
-            ("parameters", "parameters", .int(Int64(parameters))),
+            ("parameters", "parameters", .int(Int64(local.checkpoint.parameters))),
+            ("quantisation", "quantization", quantization.map(JSON.string) ?? .null),
             ("layers", "layers", .int(Int64(c.layers.count))),
             ("hidden size", "hidden_size", .int(Int64(c.hidden))),
             ("attention heads", "attention_heads", .int(Int64(c.heads))),
@@ -92,25 +95,25 @@ struct InspectionReport {
         var lines = facts.filter { !$0.value.isNull }.map { fact in
             fact.label.padding(toLength: 18, withPad: " ", startingAt: 0) + (fact.value.string ?? fact.value.text)
         }
-        for type in types {
+        for type in local.checkpoint.tensorTypes {
             lines.append("\(type.name)".padding(toLength: 18, withPad: " ", startingAt: 0)
                 + "\(type.count) tensors, \(type.bytes) bytes")
         }
         if listingTensors {
-            lines += local.checkpoint.tensors.map { "\($0.name)  \($0.type.name)  \($0.shape)" }
+            lines += tensorList.map { "\($0.name)  \($0.type)  \($0.shape)" }
         }
         return lines.joined(separator: "\n")
     }
 
     func json(listingTensors: Bool) -> JSON {
         var object = JSONObject(facts.map { ($0.key, $0.value) })
-        object["tensor_types"] = .object(JSONObject(types.map { type in
+        object["tensor_types"] = .object(JSONObject(local.checkpoint.tensorTypes.map { type in
             (type.name, ["tensors": .int(Int64(type.count)), "bytes": .int(Int64(type.bytes))])
         }))
         if listingTensors {
-            object["tensors"] = .array(local.checkpoint.tensors.map { tensor in
+            object["tensors"] = .array(tensorList.map { tensor in
                 [
-                    "name": .string(tensor.name), "type": .string(tensor.type.name),
+                    "name": .string(tensor.name), "type": .string(tensor.type),
                     "shape": .array(tensor.shape.map { .int(Int64($0)) }),
                 ]
             })

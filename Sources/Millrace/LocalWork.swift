@@ -11,11 +11,14 @@ struct LocalWork: Sendable {
     let settings: LocalModel.Settings
     let inbox = NativeWorker.Inbox()
     let loading: LoadMeter
+    /// Called with what people should know of how the model was loaded.
+    let onRemark: @Sendable (String) -> Void
     /// Called with the engine once the model is loaded.
     let onStart: @Sendable (Engine) -> Void
 
     func run(_ queue: any JobQueue, _ batch: BatchID) async throws -> RunSession.WorkEnd {
-        let (engine, intake) = try await model.start(settings, meter: loading, onEvent: inbox.receive)
+        let (engine, intake) = try await model.start(
+            settings, meter: loading, onRemark: onRemark, onEvent: inbox.receive)
         onStart(engine)
         var log = Logger(label: "worker")
         log.logLevel = .warning

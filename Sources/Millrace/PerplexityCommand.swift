@@ -42,6 +42,7 @@ struct PerplexityCommand: ParsableCommand {
         let length = window ?? ids.count
         let loaded = try ModelLoader.load(
             checkpoint, on: device, budget: .blocks((length + 15) / 16), contextLimit: options.maxModelLen)
+        for remark in loaded.remarks { ConsoleOutput.note(remark) }
         let bos = tokenizer.special.addsBOS ? tokenizer.special.bos : nil
         let score =
             if let window { try Perplexity.windows(ids, width: window, bos: bos, with: loaded.runner) } else {

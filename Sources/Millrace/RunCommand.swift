@@ -74,8 +74,10 @@ struct RunCommand: AsyncParsableCommand {
         }
         let loading = LoadMeter()
         let meter = EngineMeter(loading)
+        let isQuiet = quiet
         let work = LocalWork(
-            model: local, settings: batching.applied(to: options.settings), loading: loading, onStart: meter.attach)
+            model: local, settings: batching.applied(to: options.settings), loading: loading,
+            onRemark: { if !isQuiet { ConsoleOutput.note($0) } }, onStart: meter.attach)
         var settings = ["dtype": options.dtype]
         // Widened and stored weights are the same numbers.
         if options.weights == .int8 { settings["weights"] = options.weights.rawValue }

@@ -50,7 +50,8 @@ struct WorkerCommand: AsyncParsableCommand {
             pause: RunClock.system.pause, log: log,
             openQueue: { () async throws(JobQueueError) in try await address.open() },
             start: { meter, onEvent in
-                try await local.start(options.modelSettings, meter: meter, onEvent: onEvent)
+                try await local.start(
+                    options.modelSettings, meter: meter, onRemark: { log.notice("\($0)") }, onEvent: onEvent)
             })
         let reloader = ConfigurationReloader(source, read, service: service, model: model, log: log)
         let signals = StopSignals(

@@ -44,10 +44,14 @@ package struct LocalModel: Sendable {
     }
 
     /// Loads the weights and starts an engine on them.
-    /// - Parameter meter: is told how far loading is.
+    /// - Parameters:
+    ///   - meter: is told how far loading is.
+    ///   - onRemark: called with what people should know of how the model was loaded, on the engine's thread.
     /// - Returns: the engine, what requests need to know of the model, and the device's name for outcomes.
     package func start(
-        _ settings: Settings, meter: LoadMeter = LoadMeter(), onEvent: @escaping @Sendable (EngineEvent) -> Void
+        _ settings: Settings, meter: LoadMeter = LoadMeter(),
+        onRemark: @escaping @Sendable (String) -> Void = { _ in },
+        onEvent: @escaping @Sendable (EngineEvent) -> Void
     ) async throws -> (engine: Engine, intake: Intake) {
         let engine = Engine()
         let checkpoint = checkpoint
@@ -57,11 +61,12 @@ package struct LocalModel: Sendable {
             Engine.Settings(maxSequences: min(settings.maxSequences ?? defaults.maxSequences, rows)),
             tokenizer: tokenizer,
             load: {
-                try ModelLoader.load(
+                let loaded = try ModelLoader.load(
                     checkpoint, on: try settings.device.open(settings),
                     budget: settings.cacheBytes.map(CacheBudget.bytes) ?? defaults.cache, maxRows: rows,
-                    maxLogitRows: defaults.maxLogitRows, contextLimit: settings.maxContext, meter: meter
-                ).runner
+                    maxLogitRows: defaults.maxLogitRows, contextLimit: settings.maxContext, meter: meter)
+                loaded.remarks.forEach(onRemark)
+                return loaded.runner
             }, onEvent: onEvent)
         let served = ServedModel(
             name: name, tokenizer: tokenizer, chat: chat, contextLength: shape.contextLength,

@@ -48,7 +48,8 @@ import Testing
             ]
         case "elementwise.cu", "attention_any.cu": [["MR_CACHE_FP8": 1], ["MR_INPUT_BITS": 32]]
         case "tables.cu": [["MR_INPUT_BITS": 32]]
-        case "gemm_quantized.cu": [["MR_WEIGHT_TYPE": 8]]
+        case "gemm_quantized.cu": [8, 100, 105].map { ["MR_WEIGHT_TYPE": $0] }
+        case "mixture.cu": [["MR_WEIGHT_TYPE": 102]]
         default: []
         }
     }

@@ -90,7 +90,7 @@ import Testing
                 useQuantised ? quantised.gateUp.map(\.blocks.address) : gateUp.map(\.address),
                 useQuantised ? quantised.down.map(\.blocks.address) : down.map(\.address)
             )
-            let type = useQuantised ? TensorType.q4_K : nil
+            let format = useQuantised ? CUDAWeightFormat.blocks(.q4_K) : nil
             let suffix = useQuantised ? "_12" : ""
             try launch(
                 shape.route, "", .buffer(part(scores, test.experts)), .buffer(choices), .buffer(weights),
@@ -100,11 +100,11 @@ import Testing
                 .int(shape.choices), .int(test.chosen), .int(test.experts), .int(shape.tokens),
                 .int(shape.tileLimit))
             try launch(
-                shape.gateUp(type), suffix, .buffer(part(x, test.hidden)), .buffer(EmulatedBuffer(gateUpWeights)),
+                shape.gateUp(format), suffix, .buffer(part(x, test.hidden)), .buffer(EmulatedBuffer(gateUpWeights)),
                 .longLong(quantised.gateUp.first?.rowBytes ?? 0), .buffer(members), .buffer(tiles), .buffer(inner),
                 .int(2 * test.inner), .int(test.hidden), .int(0))
             try launch(
-                shape.down(type), suffix, .buffer(inner), .buffer(EmulatedBuffer(downWeights)),
+                shape.down(format), suffix, .buffer(inner), .buffer(EmulatedBuffer(downWeights)),
                 .longLong(quantised.down.first?.rowBytes ?? 0), .buffer(tiles), .buffer(out), .int(test.hidden),
                 .int(test.inner))
             try launch(

@@ -50,7 +50,7 @@ import Testing
                     ] + shape)
                 try emulate(
                     "mr_gemm_quantized_\(tokens)_\(test.type.rawValue)", grid: grid, block: 128,
-                    sharedBytes: CUDALaunchGemmQuantized.sharedBytes(test.type, tokens: tokens),
+                    sharedBytes: CUDALaunchGemmQuantized.sharedBytes(.blocks(test.type), tokens: tokens),
                     arguments: [
                         .buffer(x), .buffer(weights.blocks), .longLong(weights.rowBytes), .buffer(bias),
                         .buffer(found), .int(outputs), .buffer(partial), .buffer(counters),
@@ -74,7 +74,7 @@ import Testing
             .pointer(nil), .pointer(nil), .int(rows), .int(outputs), .int(inputs), .int(1), .int(0),
         ]
         let shape = CUDALaunchGemmQuantized(
-            rows: rows, outputs: outputs, inputs: inputs, type: type, splits: 1, gated: true
+            rows: rows, outputs: outputs, inputs: inputs, format: .blocks(type), splits: 1, gated: true
         ).shape
         try emulate(
             "mr_gemm_gated_16", grid: (1, 2, 1), block: 128, sharedBytes: 4 * (128 + 16) * 128,
@@ -91,7 +91,12 @@ import Testing
 
     @Test func launchesFitTheSmallestCards() {
         for type in QuantizedWeights.types {
-            #expect(CUDALaunchGemmQuantized.sharedBytes(type, tokens: 64) <= 99 << 10)
+            #expect(CUDALaunchGemmQuantized.sharedBytes(.blocks(type), tokens: 64) <= 99 << 10)
+        }
+        for size in [32, 64, 128] {
+            for bits in [4, 8] {
+                #expect(CUDALaunchGemmQuantized.sharedBytes(.groups(size: size, bits: bits), tokens: 64) <= 99 << 10)
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ struct QuantizedWeights {
     let widened: EmulatedBuffer<BFloat16>
     var rowBytes: Int { columns / type.blockElements * type.blockBytes }
 
-    static let types: [TensorType] = TensorType.allCases.filter(CUDALaunchGemmQuantized.takes)
+    static let types: [TensorType] = TensorType.allCases.filter(CUDAWeightFormat.takes)
 
     init(_ type: TensorType, rows: Int, columns: Int, seed: UInt64) throws {
         self.type = type

@@ -28,12 +28,22 @@ struct FuzzCase {
         "num_attention_heads":2,"vocab_size":4,"max_position_embeddings":32,"tie_word_embeddings":true}
         """
 
+    /// The same for layers that are quantised, by what the seed holds: GPTQ's have a list of groups.
+    private var config: String {
+        let header = String(decoding: bytes.prefix(1 << 14), as: UTF8.self)
+        guard header.contains("qweight") else { return Self.config }
+        let method = header.contains("g_idx") ? "gptq" : "awq"
+        return String(Self.config.dropLast()) + """
+            ,"quantization_config":{"quant_method":"\(method)","bits":4,"group_size":4,"desc_act":true}}
+            """
+    }
+
     func write(into folder: URL) throws {
         switch kind {
         case .gguf: try Data(bytes).write(to: folder.appending(path: "case.gguf"))
         case .safetensors:
             try Data(bytes).write(to: folder.appending(path: "model.safetensors"))
-            try Data(Self.config.utf8).write(to: folder.appending(path: "config.json"))
+            try Data(config.utf8).write(to: folder.appending(path: "config.json"))
         case .json: try Data(bytes).write(to: folder.appending(path: "config.json"))
         }
     }
@@ -48,8 +58,8 @@ struct FuzzCase {
                 _ = try Checkpoint(path: folder.appending(path: "case.gguf").path)
             case .safetensors:
                 let file = try SafetensorsFile(path: folder.appending(path: "model.safetensors").path)
-                Self.touch(file.tensors.map(\.bytes))
-                _ = try Checkpoint(path: folder.path)
+                Self.touch(file.tensors.map(\.bytes) + file.words.map(\.bytes))
+                for weights in try Checkpoint(path: folder.path).groupedWeights { _ = weights.dequantize() }
             case .json: _ = try DecoderConfiguration(huggingFace: JSON(parsing: bytes))
             }
             return nil

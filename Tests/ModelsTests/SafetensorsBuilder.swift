@@ -15,13 +15,16 @@ struct SafetensorsBuilder {
 
     init() {}
 
-    /// Takes over the tensors of a file.
+    /// Takes over the weights and words of a file.
     init(_ file: SafetensorsFile) {
         for tensor in file.tensors {
             entries.append(
                 Entry(
                     name: tensor.name, dtype: tensor.type.name, shape: tensor.shape,
                     bytes: Array(tensor.bytes)))
+        }
+        for tensor in file.words {
+            add(tensor.name, "I32", tensor.shape, Array(tensor.bytes))
         }
     }
 

@@ -6,6 +6,8 @@
 //              product instructions, and in slices of 16 outputs that of matrix tile instructions (AMX).
 //   int8:      bytes.h
 #include "bytes.h"
+#include "dequant_groups.h"
+#include "engine.h"
 #include "numbers.h"
 #include <math.h>
 #include <stdatomic.h>
@@ -198,13 +200,43 @@ static void pack_transposed(void *context, int32_t begin, int32_t end, int32_t t
     row_scratch_free(&row);
 }
 
+// One weight of a panel.
+static void place(const mr_matrix *matrix, char *panel, int32_t input, int32_t lane, float value) {
+    if (matrix->precision == MR_BFLOAT16) {
+        size_t word = (size_t)(input / 2) * MR_PANEL + (size_t)lane;
+        ((uint16_t *)panel)[word * 2 + (size_t)(input & 1)] = mr_f32_to_bf16(value);
+    } else {
+        ((float *)panel)[(size_t)input * MR_PANEL + (size_t)lane] = value;
+    }
+}
+
+// Panels begin..<end of a part that lies in groups.
+static void pack_groups(void *context, int32_t begin, int32_t end, int32_t thread) {
+    (void)thread;
+    packing *job = context;
+    mr_matrix *matrix = job->matrix;
+    int32_t first = matrix->part_panels[job->part], outputs = matrix->part_outputs[job->part];
+    float column[MR_PANEL];
+    for (int32_t p = begin; p < end; p++) {
+        char *panel = matrix->panels + (size_t)(first + p) * matrix->panel_bytes;
+        int32_t output = p * MR_PANEL, count = outputs - output < MR_PANEL ? outputs - output : MR_PANEL;
+        mr_group_walk walk = {.group = -1};
+        for (int32_t k = 0; k < matrix->inputs; k++) {
+            mr_group_column(job->source->groups, &walk, k, output, count, column);
+            for (int32_t lane = 0; lane < count; lane++) place(matrix, panel, k, lane, column[lane]);
+        }
+    }
+}
+
 bool mr_matrix_pack(mr_engine *engine, mr_matrix *matrix, int32_t part, const mr_matrix_source *source) {
     packing job = {.engine = engine, .matrix = matrix, .part = part, .source = source};
-    if (source->transposed && matrix->precision == MR_INT8) return false;
-    if (source->transposed) {
+    int32_t panels = matrix->part_panels[part + 1] - matrix->part_panels[part];
+    if ((source->transposed || source->groups != NULL) && matrix->precision == MR_INT8) return false;
+    if (source->groups != NULL) {
+        mr_pool_run(engine->pool, panels, 4, pack_groups, &job);
+    } else if (source->transposed) {
         mr_pool_run(engine->pool, matrix->inputs, 16, pack_transposed, &job);
     } else {
-        int32_t panels = matrix->part_panels[part + 1] - matrix->part_panels[part];
         mr_pool_run(engine->pool, panels, 4, pack_panels, &job);
     }
     return !atomic_load(&job.failed);

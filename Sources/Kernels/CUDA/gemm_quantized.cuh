@@ -1,9 +1,10 @@
 // Weights in GGUF's block formats as the left operand of gemm.cuh: widened in shared memory, 64 inputs at a time, to
 // the very bfloat16 values of mr_dequantize, so that a product has the same bits as one of the widened matrix.
 // Layouts: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and the block layouts of ggml's tensor types; and
-// three of our own that 4-bit GPTQ and AWQ weights are repacked to (groups.cu): types 100, 101 and 102, groups of 128,
-// 64 and 32 elements that are {u16 scale; u16 zero; u8 q[16] for each 32 elements, as Q4_0's}: scale * (q - zero), the
-// scale a float16, or a bfloat16 where bit 15 of the zero is set.
+// our own that GPTQ and AWQ weights are repacked to (groups.cu): types 100, 101 and 102, groups of 128, 64 and 32
+// elements of 4 bits that are {u16 scale; u16 zero; u8 q[16] for each 32 elements, as Q4_0's}; types 103, 104 and 105,
+// the same of 8 bits, {u16 scale; u16 zero; u8 q[32] for each 32 elements}. They are scale * (q - zero), the scale a
+// float16, or a bfloat16 where bit 15 of the zero is set.
 #pragma once
 #include "gemm.cuh"
 
@@ -52,10 +53,11 @@ struct MRQuants {
 // Type is GGUF's number (TensorType.swift). GROUP elements, BYTES long, are copied together.
 template <int TYPE> struct MRQuantFormat {
     static constexpr bool OWN = TYPE >= 100;
-    static constexpr int PARTS = TYPE == 100 ? 4 : TYPE == 101 ? 2 : 1; // OWN: of 32 elements
+    static constexpr bool BYTE = TYPE >= 103; // OWN: of 8 bits
+    static constexpr int PARTS = !OWN || TYPE % 3 == 0 ? 1 : TYPE % 3 == 2 ? 2 : 4; // OWN: of 32 elements
     static constexpr bool SUPER = TYPE >= 10 && TYPE != 20 && !OWN; // 256 elements a block
     static constexpr int GROUP = SUPER ? 256 : 128;
-    static constexpr int BLOCK = OWN ? 4 + 16 * PARTS
+    static constexpr int BLOCK = OWN ? 4 + (BYTE ? 32 : 16) * PARTS
                                  : TYPE == 2 || TYPE == 20 ? 18 : TYPE == 3 ? 20 : TYPE == 6 ? 22 : TYPE == 7 ? 24
                                  : TYPE == 8             ? 34 : TYPE == 10 ? 84 : TYPE == 11 ? 110
                                  : TYPE == 12            ? 144 : TYPE == 13 ? 176 : TYPE == 14 ? 210 : 136;
@@ -83,11 +85,16 @@ template <int TYPE> struct MRQuantFormat {
         q.bias = 8388608.0f + (float)(head >> 16 & 0x7fff);
         float scale = head >> 31 ? __uint_as_float(head << 16) : half_to_float((unsigned short)head);
         q.step[0] = q.step[1] = scale;
+        if (BYTE) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            unsigned both = word(block + 4 + 16 * part + 4 * i);
-            q.quants[i] = both & 0x0f0f0f0fu;
-            q.quants[i + 4] = both >> 4 & 0x0f0f0f0fu;
+            for (int i = 0; i < 8; i++) q.quants[i] = word(block + 4 + 32 * part + 4 * i);
+        } else {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                unsigned both = word(block + 4 + 16 * part + 4 * i);
+                q.quants[i] = both & 0x0f0f0f0fu;
+                q.quants[i + 4] = both >> 4 & 0x0f0f0f0fu;
+            }
         }
     }
 

@@ -35,12 +35,16 @@ package final class CUDADevice: Device {
     enum Scratch: Hashable {
         case gateUp, queries, logits, partial, statistics, productPartial, productCounters, widened
         case choices, chosenTokens
+        /// Rows whose inputs are in the order of grouped weights.
+        case ordered
         case argmaxKeys, argmaxArrived, samplingParameters, samplingScratch, mixture(Int)
     }
 
     /// Quantised weights stay as they are in memory.
     private let keepsQuantised: Bool
     let cacheType: CacheType
+    /// Those that could not, and why.
+    private var widened: [String] = []
 
     /// - Parameters:
     ///   - graphs: decode steps are recorded and replayed; takes it that the device runs one model.
@@ -77,6 +81,12 @@ package final class CUDADevice: Device {
     /// For kernels that make it.
     var inputMacros: [String: Int] { computeType == .float32 ? ["MR_INPUT_BITS": 32] : [:] }
 
+    package var remarks: [String] {
+        guard let first = widened.first else { return [] }
+        let many = widened.count == 1 ? "matrix was" : "matrices were"
+        return ["\(widened.count) quantised \(many) widened to bfloat16; the first is \(first)"]
+    }
+
     // MARK: Failures
 
     /// Runs part of a step's operation, unless the step failed before or a graph stands in for it.
@@ -99,6 +109,11 @@ package final class CUDADevice: Device {
         return try CUDAMatrix(
             runtime, inputs: first.inputs, parts: parts, keepsQuantised: keepsQuantised, elementBytes: inputBytes,
             uploader: uploader)
+
+        let matrix = try CUDAMatrix(
+            runtime, inputs: first.inputs, parts: parts, keepsQuantised: keepsQuantised, uploader: uploader)
+        if let reason = matrix.widenedBecause { widened.append("\(first.name): \(reason)") }
+        return matrix
     }
 
     package func makeVector(_ values: [Float]) throws -> CUDAVector { try CUDAVector(runtime, values) }

@@ -13,6 +13,8 @@ package final class CUDAMatrix {
     /// Outputs of each stacked part.
     let parts: [Int]
     let storage: Storage
+    /// Why quantised weights were widened though they were to be kept.
+    let widenedBecause: String?
 
     init(
         _ runtime: any CUDARuntime, inputs: Int, parts: [MatrixSource], keepsQuantised: Bool, elementBytes: Int,
@@ -21,15 +23,30 @@ package final class CUDAMatrix {
         self.inputs = inputs
         self.parts = parts.map(\.outputs)
         outputs = self.parts.reduce(0, +)
-        if keepsQuantised, CUDAStoredWeights.takes(parts) {
-            storage = .stored(try CUDAStoredWeights(runtime, parts: parts, uploader: uploader))
+        var plan: CUDAStoredWeights.Plan?
+        var obstacle: String?
+        if keepsQuantised {
+            do throws(CUDAGroupLayout.Obstacle) { plan = try CUDAStoredWeights.plan(parts) } catch {
+                obstacle = error.reason
+            }
+        }
+        widenedBecause = obstacle
+        if let plan {
+            storage = .stored(try CUDAStoredWeights(runtime, parts: parts, plan, uploader: uploader))
             return
         }
         let memory = try CUDAMemory(
-            runtime, bytes: outputs * inputs * elementBytes, for: "weights \(parts[0].tensor.name)")
+            runtime, bytes: outputs * inputs * elementBytes, for: "weights \(parts[0].name)")
         var target = memory.address
         for part in parts {
-            try uploader.widen(part, into: target)
+            switch part.weights {
+            case .tensor(let tensor): try uploader.widen(tensor, part, into: target)
+            case .groups(let groups):
+                guard elementBytes == 2 else {
+                    throw .unsupported("GPTQ and AWQ weights in float32 on a GPU; leave --dtype out")
+                }
+                try uploader.widen(groups, into: target)
+            }
             target += CUDAAddress(part.outputs * inputs * elementBytes)
         }
         storage = .widened(memory)

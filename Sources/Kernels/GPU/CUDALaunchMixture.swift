@@ -40,22 +40,22 @@ package struct CUDALaunchMixture: Sendable {
         CUDALaunchShape("mr_mixture_group", grid: (1, 1, 1), block: 1024, sharedBytes: experts * 12 + 4)
     }
 
-    /// - Parameter type: of the weights; nil: bfloat16.
-    package func gateUp(_ type: TensorType?) -> CUDALaunchShape {
+    /// - Parameter format: of the weights; nil: bfloat16.
+    package func gateUp(_ format: CUDAWeightFormat?) -> CUDALaunchShape {
         CUDALaunchShape(
             "mr_mixture_gate_up_\(tokens)", grid: (tileLimit, (inner + 63) / 64, 1), block: 128,
-            sharedBytes: sharedBytes(type))
+            sharedBytes: sharedBytes(format))
     }
 
-    package func down(_ type: TensorType?) -> CUDALaunchShape {
+    package func down(_ format: CUDAWeightFormat?) -> CUDALaunchShape {
         CUDALaunchShape(
             "mr_mixture_down_\(tokens)", grid: (tileLimit, (hidden + 127) / 128, 1), block: 128,
-            sharedBytes: sharedBytes(type))
+            sharedBytes: sharedBytes(format))
     }
 
-    private func sharedBytes(_ type: TensorType?) -> Int {
-        guard let type else { return 4 * (128 + tokens) * 128 }
-        return CUDALaunchGemmQuantized.sharedBytes(type, tokens: tokens)
+    private func sharedBytes(_ format: CUDAWeightFormat?) -> Int {
+        guard let format else { return 4 * (128 + tokens) * 128 }
+        return CUDALaunchGemmQuantized.sharedBytes(format, tokens: tokens)
     }
 
     package var add: CUDALaunchShape {

@@ -42,7 +42,7 @@ extension CUDADevice {
     struct ExpertTable {
         let memory: CUDAMemory
         /// nil: bfloat16.
-        let type: TensorType?
+        let format: CUDAWeightFormat?
         let rowBytes: Int
     }
 
@@ -51,26 +51,26 @@ extension CUDADevice {
         if let known = expertTables[key] { return known }
         func table(_ matrices: [CUDAMatrix]) throws(DeviceError) -> ExpertTable {
             var addresses: [CUDAAddress] = []
-            var types: Set<TensorType?> = []
+            var formats: Set<CUDAWeightFormat?> = []
             for matrix in matrices {
                 switch matrix.storage {
                 case .widened(let memory):
                     addresses.append(memory.address)
-                    types.insert(nil)
+                    formats.insert(nil)
                 case .stored(let stored):
+                    precondition(stored.order == nil, "an expert's inputs are in an order of their own")
                     addresses.append(stored.runs[0].memory.address)
-                    for run in stored.runs { types.insert(run.type) }
+                    for run in stored.runs { formats.insert(run.format) }
                 }
             }
-            guard types.count == 1, let type = types.first else {
+            guard formats.count == 1, let format = formats.first else {
                 throw .unsupported("experts whose weights are of different types; leave --weights out")
             }
             let memory = try CUDAMemory(runtime, bytes: matrices.count * 8, for: "a table of experts")
             try runtime.uploadNow(addresses, to: memory.address)
             let inputs = matrices[0].inputs
             return ExpertTable(
-                memory: memory, type: type,
-                rowBytes: type.map { inputs / $0.blockElements * $0.blockBytes } ?? inputs * 2)
+                memory: memory, format: format, rowBytes: format?.rowBytes(inputs) ?? inputs * 2)
         }
         let made = ExpertTables(gateUp: try table(gateUp), down: try table(down))
         expertTables[key] = made
@@ -101,9 +101,9 @@ extension CUDADevice {
         _ experts: ExpertTables, into y: CUDAAddress
     ) throws(DeviceError) {
         func go(
-            _ what: CUDALaunchShape, of type: TensorType? = nil, _ arguments: CUDAArgument...
+            _ what: CUDALaunchShape, of format: CUDAWeightFormat? = nil, _ arguments: CUDAArgument...
         ) throws(DeviceError) {
-            let macros = type.map { ["MR_WEIGHT_TYPE": Int($0.rawValue)] } ?? [:]
+            let macros = format.map { ["MR_WEIGHT_TYPE": $0.number] } ?? [:]
             try runtime.launch(
                 runtime.kernel(what.kernel, of: .mixture, macros: macros), CUDAGeometry(what), arguments)
         }
@@ -115,12 +115,12 @@ extension CUDADevice {
             .address(space.tiles), .int(launch.choices), .int(launch.chosen), .int(launch.experts),
             .int(launch.tokens), .int(launch.tileLimit))
         try go(
-            launch.gateUp(experts.gateUp.type), of: experts.gateUp.type, .address(x),
+            launch.gateUp(experts.gateUp.format), of: experts.gateUp.format, .address(x),
             .address(experts.gateUp.memory.address), .long(experts.gateUp.rowBytes),
             .address(space.members), .address(space.tiles), .address(space.inner), .int(2 * launch.inner),
             .int(launch.hidden), .int(shape.function.cuda))
         try go(
-            launch.down(experts.down.type), of: experts.down.type, .address(space.inner),
+            launch.down(experts.down.format), of: experts.down.format, .address(space.inner),
             .address(experts.down.memory.address), .long(experts.down.rowBytes),
             .address(space.tiles), .address(space.out), .int(launch.hidden), .int(launch.inner))
         try go(

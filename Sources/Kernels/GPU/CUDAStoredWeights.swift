@@ -1,46 +1,90 @@
-/// Weights as the checkpoint has them, in GGUF's block formats: a quarter to a half of the memory of bfloat16, and
-/// of what a step of few rows must read. Products widen them as they read them, to the very numbers that loading
-/// widens them to.
+/// Weights as the checkpoint has them, in GGUF's block formats or in groups: a quarter to a half of the memory of
+/// bfloat16, and of what a step of few rows must read. Products widen them as they read them, to the very numbers that
+/// loading widens them to.
 final class CUDAStoredWeights {
-    /// Neighbouring outputs of one type.
+    /// Neighbouring outputs of one format.
     struct Run {
-        let type: TensorType
+        let format: CUDAWeightFormat
         let rowBytes: Int
         let outputs: Int
         let firstOutput: Int
         let memory: CUDAMemory
     }
 
-    let runs: [Run]
+    /// How the parts of a matrix can be stored.
+    struct Plan {
+        /// Of each part.
+        let formats: [CUDAWeightFormat]
+        /// Of the inputs of all parts; nil: as they are.
+        let order: [Int32]?
+    }
 
-    /// Whether products can read every part as it is.
-    static func takes(_ parts: [MatrixSource]) -> Bool {
-        parts.allSatisfy { CUDALaunchGemmQuantized.takes($0.tensor.type) && !$0.transposed }
+    let runs: [Run]
+    /// Input at each position of the rows, int32; nil: as they are.
+    let order: CUDAMemory?
+
+    /// - Returns: nil where products cannot read every part as it is and nobody expects it.
+    /// - Throws: where they cannot, though the weights are quantised.
+    static func plan(_ parts: [MatrixSource]) throws(CUDAGroupLayout.Obstacle) -> Plan? {
+        var formats: [CUDAWeightFormat] = []
+        var orders: Set<[Int32]?> = []
+        for part in parts {
+            switch part.weights {
+            case .tensor(let tensor):
+                guard CUDAWeightFormat.takes(tensor.type), !part.transposed else {
+                    let groups = parts.contains { if case .groups = $0.weights { true } else { false } }
+                    guard groups else { return nil }
+                    throw CUDAGroupLayout.Obstacle(reason: "it is stacked with weights that are not quantised")
+                }
+                formats.append(.blocks(tensor.type))
+                orders.insert(nil)
+            case .groups(let groups):
+                let layout = try CUDAGroupLayout(groups)
+                guard layout.order == nil || !part.isExpert else {
+                    throw CUDAGroupLayout.Obstacle(reason: "it is an expert whose inputs are grouped out of order")
+                }
+                formats.append(layout.format)
+                orders.insert(layout.order)
+            }
+        }
+        guard orders.count == 1, let order = orders.first else {
+            throw CUDAGroupLayout.Obstacle(reason: "it is stacked with weights whose inputs are grouped otherwise")
+        }
+        return Plan(formats: formats, order: order)
     }
 
     init(
-        _ runtime: any CUDARuntime, parts: [MatrixSource], uploader: CUDAUploader
+        _ runtime: any CUDARuntime, parts: [MatrixSource], _ plan: Plan, uploader: CUDAUploader
     ) throws(DeviceError) {
+        let inputs = parts[0].inputs
+        if let places = plan.order {
+            let memory = try CUDAMemory(runtime, bytes: inputs * 4, for: "an order of inputs")
+            try runtime.uploadNow(places, to: memory.address)
+            order = memory
+        } else {
+            order = nil
+        }
         var runs: [Run] = []
-        var rest = parts[...]
+        var rest = zip(parts, plan.formats).map { $0 }[...]
         var firstOutput = 0
-        while let first = rest.first {
-            let same = rest.prefix { $0.tensor.type == first.tensor.type }
+        while let (first, format) = rest.first {
+            let same = rest.prefix { $0.1 == format }.map(\.0)
             rest = rest.dropFirst(same.count)
             let outputs = same.map(\.outputs).reduce(0, +)
-            let rowBytes = first.tensor.rowBytes
+            let rowBytes = format.rowBytes(inputs)
             // Kernels read whole 16 bytes.
-            let memory = try CUDAMemory(
-                runtime, bytes: outputs * rowBytes + 16, for: "weights \(first.tensor.name)")
+            let memory = try CUDAMemory(runtime, bytes: outputs * rowBytes + 16, for: "weights \(first.name)")
             var target = memory.address
             for part in same {
-                try uploader.copyRows(part, to: target)
+                switch part.weights {
+                case .tensor(let tensor): try uploader.copyRows(tensor, order: part.rowOrder, to: target)
+                case .groups(let groups):
+                    try uploader.repack(groups, format, order: order?.address ?? 0, into: target)
+                }
                 target += CUDAAddress(part.outputs * rowBytes)
             }
             runs.append(
-                Run(
-                    type: first.tensor.type, rowBytes: rowBytes, outputs: outputs, firstOutput: firstOutput,
-                    memory: memory))
+                Run(format: format, rowBytes: rowBytes, outputs: outputs, firstOutput: firstOutput, memory: memory))
             firstOutput += outputs
         }
         self.runs = runs
@@ -56,6 +100,7 @@ extension CUDADevice {
         _ x: CUDAAddress, rows: Int, _ matrix: CUDAMatrix, _ stored: CUDAStoredWeights, bias: CUDAVector?,
         accumulate: Bool, into y: CUDAAddress
     ) throws(DeviceError) {
+        let x = try ordered(x, rows: rows, matrix, stored)
         guard rows <= Self.mostDirectRows else {
             return try launchProduct(
                 product(rows, matrix, gated: false), x, weights: widen(matrix, stored), matrix, bias: bias,
@@ -64,7 +109,7 @@ extension CUDADevice {
         let splits = CUDALaunchGemm.splits(outputs: matrix.outputs, inputs: matrix.inputs)
         for run in stored.runs {
             let launch = CUDALaunchGemmQuantized(
-                rows: rows, outputs: run.outputs, inputs: matrix.inputs, type: run.type, splits: splits,
+                rows: rows, outputs: run.outputs, inputs: matrix.inputs, format: run.format, splits: splits,
                 multiprocessors: runtime.properties.multiprocessors)
             let space = try productSpace(launch.workspace)
             let skipped = CUDAAddress(run.firstOutput * 4)
@@ -85,6 +130,7 @@ extension CUDADevice {
         _ x: CUDAAddress, rows: Int, _ matrix: CUDAMatrix, _ stored: CUDAStoredWeights, bias: CUDAVector?,
         function: ActivationFunction, into y: CUDAAddress
     ) throws(DeviceError) {
+        let x = try ordered(x, rows: rows, matrix, stored)
         guard rows <= Self.mostDirectRows, stored.runs.count == 1 else {
             return try launchProduct(
                 product(rows, matrix, gated: true), x, weights: widen(matrix, stored), matrix, bias: bias,
@@ -92,7 +138,7 @@ extension CUDADevice {
         }
         let run = stored.runs[0]
         let launch = CUDALaunchGemmQuantized(
-            rows: rows, outputs: matrix.outputs, inputs: matrix.inputs, type: run.type,
+            rows: rows, outputs: matrix.outputs, inputs: matrix.inputs, format: run.format,
             splits: CUDALaunchGemm.splits(outputs: matrix.outputs, inputs: matrix.inputs), gated: true,
             multiprocessors: runtime.properties.multiprocessors)
         let space = try productSpace(launch.workspace)
@@ -106,16 +152,34 @@ extension CUDADevice {
             ])
     }
 
+    /// x with its inputs in the order of the weights, until the next call.
+    private func ordered(
+        _ x: CUDAAddress, rows: Int, _ matrix: CUDAMatrix, _ stored: CUDAStoredWeights
+    ) throws(DeviceError) -> CUDAAddress {
+        guard let order = stored.order else { return x }
+        let target = try scratch(.ordered, bytes: rows * matrix.inputs * 2)
+        try launch(
+            "mr_reorder_inputs", CUDALaunch.rows(rows, width: matrix.inputs, block: 128), of: .groups, .address(x),
+            .address(order.address), .address(target), .int(matrix.inputs))
+        return target
+    }
+
     /// The whole matrix as bfloat16, until the next call.
     private func widen(_ matrix: CUDAMatrix, _ stored: CUDAStoredWeights) throws(DeviceError) -> CUDAAddress {
         let target = try scratch(.widened, bytes: matrix.outputs * matrix.inputs * 2)
         for run in stored.runs {
-            try launch(
-                "mr_dequantize",
-                CUDALaunch.dequantize(outputs: run.outputs, inputs: matrix.inputs, transposed: false), of: .tables,
-                .address(run.memory.address), .int(Int(run.type.rawValue)), .long(run.rowBytes), .address(0),
-                .int(0), .address(target + CUDAAddress(run.firstOutput * matrix.inputs * 2)), .int(run.outputs),
-                .int(matrix.inputs))
+            let part = target + CUDAAddress(run.firstOutput * matrix.inputs * 2)
+            let geometry = CUDALaunch.dequantize(outputs: run.outputs, inputs: matrix.inputs, transposed: false)
+            switch run.format {
+            case .blocks(let type):
+                try launch(
+                    "mr_dequantize", geometry, of: .tables, .address(run.memory.address), .int(Int(type.rawValue)),
+                    .long(run.rowBytes), .address(0), .int(0), .address(part), .int(run.outputs), .int(matrix.inputs))
+            case .groups:
+                try launch(
+                    "mr_widen_groups", geometry, of: .groups, .address(run.memory.address), .address(part),
+                    .int(matrix.inputs), .int(run.format.number))
+            }
         }
         return target
     }

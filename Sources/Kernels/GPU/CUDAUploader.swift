@@ -1,7 +1,7 @@
 /// Brings checkpoint tensors onto the device: from the mapped file through page-locked memory, in pieces, and
 /// widened there to what products take.
 final class CUDAUploader {
-    private let runtime: any CUDARuntime
+    let runtime: any CUDARuntime
     private let computeType: ComputeType
     private let pieces: [UnsafeMutableRawPointer]
     private var next = 0
@@ -24,14 +24,13 @@ final class CUDAUploader {
 
     deinit { for piece in pieces { runtime.freeHost(piece) } }
 
-    /// Writes `part` as products take it, `[outputs, inputs]`, to `target`.
-    func widen(_ part: MatrixSource, into target: CUDAAddress) throws(DeviceError) {
-        let tensor = part.tensor
+    /// Writes `part`, which is `tensor`, as products take it, `[outputs, inputs]` to `target`.
+    func widen(_ tensor: WeightTensor, _ part: MatrixSource, into target: CUDAAddress) throws(DeviceError) {
         let bytes = UnsafeRawBufferPointer(rebasing: tensor.bytes[..<(tensor.rows * tensor.rowBytes)])
         if tensor.type == (computeType == .float32 ? .f32 : .bf16), !part.transposed, part.rowOrder == nil {
             try copy(bytes, to: target)
         } else if part.transposed || part.rowOrder != nil {
-            try widenWhole(part, bytes, into: target)
+            try widenWhole(tensor, part, bytes, into: target)
         } else {
             try widenByRows(tensor, bytes, into: target)
         }
@@ -39,11 +38,10 @@ final class CUDAUploader {
         (tensor.owner as? any DiscardablePages)?.discard(tensor.bytes)
     }
 
-    /// Writes the rows of `part` as they are, in its order, to `target`.
-    func copyRows(_ part: MatrixSource, to target: CUDAAddress) throws(DeviceError) {
-        let tensor = part.tensor
+    /// Writes the rows of a tensor as they are, in this order, to `target`.
+    func copyRows(_ tensor: WeightTensor, order: [Int]?, to target: CUDAAddress) throws(DeviceError) {
         let rowBytes = tensor.rowBytes
-        if let order = part.rowOrder {
+        if let order {
             let most = max(1, Self.pieceBytes / rowBytes)
             for first in stride(from: 0, to: order.count, by: most) {
                 let rows = order[first..<min(first + most, order.count)]
@@ -79,7 +77,7 @@ final class CUDAUploader {
 
     /// What is reordered or transposed needs all of the tensor at once.
     private func widenWhole(
-        _ part: MatrixSource, _ bytes: UnsafeRawBufferPointer, into target: CUDAAddress
+        _ tensor: WeightTensor, _ part: MatrixSource, _ bytes: UnsafeRawBufferPointer, into target: CUDAAddress
     ) throws(DeviceError) {
         let source = try rawMemory(bytes.count)
         try copy(bytes, to: source)
@@ -90,7 +88,7 @@ final class CUDAUploader {
             order = memory
         }
         try launch(
-            part.tensor, from: source, order: order?.address ?? 0, transposed: part.transposed,
+            tensor, from: source, order: order?.address ?? 0, transposed: part.transposed,
             outputs: part.outputs, inputs: part.inputs, into: target)
         // `order` must outlive the launch.
         try runtime.synchronize()
@@ -110,7 +108,8 @@ final class CUDAUploader {
             ])
     }
 
-    private func rawMemory(_ bytes: Int) throws(DeviceError) -> CUDAAddress {
+    /// Device memory for what was not widened yet, until the next call.
+    func rawMemory(_ bytes: Int) throws(DeviceError) -> CUDAAddress {
         if let raw, raw.bytes >= bytes { return raw.address }
         try runtime.synchronize()
         raw = nil
@@ -119,7 +118,7 @@ final class CUDAUploader {
         return memory.address
     }
 
-    private func copy(_ bytes: UnsafeRawBufferPointer, to target: CUDAAddress) throws(DeviceError) {
+    func copy(_ bytes: UnsafeRawBufferPointer, to target: CUDAAddress) throws(DeviceError) {
         for first in stride(from: 0, to: bytes.count, by: Self.pieceBytes) {
             let count = min(Self.pieceBytes, bytes.count - first)
             try send(count, to: target + CUDAAddress(first)) {

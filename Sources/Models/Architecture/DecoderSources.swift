@@ -42,7 +42,26 @@ struct DecoderSources {
     var layers: [Layer]
     var finalNorm: Norm
     /// `[vocabulary, hidden]`; the embedding where they are tied.
-    var head: WeightTensor
+    var head: MatrixSource
+}
+
+extension DecoderSources {
+    /// All matrices, in the order of the layers.
+    private var matrices: [MatrixSource] {
+        layers.flatMap { layer in
+            var linears = [layer.queryKeyValue, layer.attentionOutput]
+            switch layer.feedForward {
+            case .dense(let up, let down): linears += [up, down]
+            case .mixture(let router, let gateUp, let down): linears += [router] + gateUp + down
+            }
+            return linears.flatMap(\.parts)
+        } + [head]
+    }
+
+    /// Those whose weights are packed in words.
+    var groupedWeights: [GroupedWeights] {
+        matrices.compactMap { if case .groups(let groups) = $0.weights { groups } else { nil } }
+    }
 }
 
 extension DecoderSources {
@@ -56,7 +75,7 @@ extension DecoderSources {
                 }
             return ([layer.queryKeyValue, layer.attentionOutput] + inner).flatMap(\.parts)
         }
-        parts.append(MatrixSource(head))
+        parts.append(head)
         return parts.reduce(embedding.byteCount + (positions?.byteCount ?? 0)) { $0 + $1.byteCount }
     }
 }
@@ -65,7 +84,16 @@ extension WeightTensor {
     var byteCount: Int { rows * rowBytes }
 }
 
+extension GroupedWeights {
+    var byteCount: Int { outputs * inputs * bits / 8 }
+}
+
 extension MatrixSource {
     /// Its rows alone, where it is a part of a tensor.
-    var byteCount: Int { rowOrder.map { $0.count * tensor.rowBytes } ?? tensor.byteCount }
+    var byteCount: Int {
+        switch weights {
+        case .tensor(let tensor): rowOrder.map { $0.count * tensor.rowBytes } ?? tensor.byteCount
+        case .groups(let groups): groups.byteCount
+        }
+    }
 }

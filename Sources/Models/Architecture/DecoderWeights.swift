@@ -44,7 +44,7 @@ struct DecoderWeights<D: Device> {
         positions = try sources.positions.map(maker.table)
         layers = try sources.layers.map { try maker.layer($0, mixture: configuration.mixture) }
         finalNorm = try maker.norm(sources.finalNorm)
-        head = try maker.exactMatrix([MatrixSource(sources.head)])
+        head = try maker.exactMatrix([sources.head])
     }
 
     private struct Maker {

@@ -14,7 +14,7 @@ struct HuggingFaceConfiguration {
     /// Members of config.json that turn on something that is not implemented, unless they have one of
     /// these values.
     private static let neutral: [(name: String, values: [JSON])] = [
-        ("quantization_config", []), ("compression_config", []), ("use_bidirectional_attention", [false]),
+        ("compression_config", []), ("use_bidirectional_attention", [false]),
         ("add_cross_attention", [false]), ("is_encoder_decoder", [false]), ("partial_rotary_factor", [1]),
         ("clip_qkv", []), ("attention_multiplier", [1]), ("residual_multiplier", [1]),
         ("embedding_multiplier", [1]), ("logits_scaling", [1]), ("no_rope_layers", []),
@@ -36,6 +36,8 @@ struct HuggingFaceConfiguration {
         }
         try checkArchitectures(keys)
         try checkNeutral(keys)
+        // What it says is the checkpoint's business, but it must be something that is understood.
+        _ = try WeightQuantization.read(config: config)
         if let nested = try keys.keys("text_config") {
             guard type == "gemma3" else { throw unknown(type, keys) }
             keys = nested

@@ -17,6 +17,8 @@ package struct LoadedModel {
     package let fingerprint: String
     /// What one block of the cache takes.
     package let blockBytes: Int
+    /// What people should know of how it was loaded: a line each.
+    package let remarks: [String]
 
     package var shape: ModelShape { runner.shape }
 }
@@ -63,7 +65,7 @@ package enum ModelLoader {
             if case .available(let share) = budget { try runner.growCache(toShare: share) }
             return LoadedModel(
                 runner: runner, configuration: configuration, tokenizer: checkpoint.tokenizer,
-                fingerprint: checkpoint.fingerprint, blockBytes: blockBytes)
+                fingerprint: checkpoint.fingerprint, blockBytes: blockBytes, remarks: device.remarks)
         } catch { throw .device(reason: "cannot load onto \(device.description): \(error)") }
     }
 

@@ -5,6 +5,8 @@ struct SourceReader {
     let tensors: CheckpointTensors
     let names: TensorNames
     let configuration: DecoderConfiguration
+    /// How linear layers are quantised that have words in place of weights.
+    var quantization: WeightQuantization?
 
     func read() throws(ModelError) -> DecoderSources {
         let c = configuration
@@ -14,19 +16,25 @@ struct SourceReader {
         }
         var layers: [DecoderSources.Layer] = []
         for number in c.layers.indices { layers.append(try layer(number)) }
-        let head: WeightTensor
-        if tensors.has(names.head + ".weight") {
-            head = try tensors.take(names.head + ".weight", shape: [c.vocabulary, c.hidden])
+        let head: MatrixSource
+        if tensors.has(names.head + ".weight") || GroupedReader.has(names.head, in: tensors) {
+            head = try matrix(names.head, outputs: c.vocabulary, inputs: c.hidden, transposed: false)
         } else if c.tiedHead {
-            head = embedding
+            head = MatrixSource(embedding)
         } else {
             throw .malformed(
                 file: tensors.file, field: "tensor \(names.head).weight",
                 reason: "is missing, and the configuration does not tie the head to the embedding")
         }
-        return DecoderSources(
+        let sources = DecoderSources(
             embedding: embedding, positions: positions, layers: layers,
             finalNorm: try norm(names.finalNorm), head: head)
+        if let quantization, sources.groupedWeights.isEmpty {
+            throw .malformed(
+                file: tensors.file, field: "tensors",
+                reason: "none is quantised, though the configuration says \(quantization.summary)")
+        }
+        return sources
     }
 
     private func layer(_ number: Int) throws(ModelError) -> DecoderSources.Layer {
@@ -94,26 +102,44 @@ struct SourceReader {
         let order = (0..<heads).flatMap { head in
             (0..<width).map { head * width + $0 % (width / 2) * 2 + $0 / (width / 2) }
         }
+        // No file that interleaves has weights in groups.
         linear.parts[0].rowOrder = order
         linear.bias = linear.bias.map { bias in order.map { bias[$0] } }
         return linear
     }
 
-    /// Tensors of `outputs` each, stacked.
+    /// Layers of `outputs` each, stacked.
     private func linear(
         _ names: [String], outputs: Int, inputs: Int, biased: Bool
     ) throws(ModelError) -> DecoderSources.Linear {
-        let transposed = self.names.transposed
         var linear = DecoderSources.Linear(parts: [], bias: biased ? [] : nil)
         for name in names {
-            let shape = transposed ? [inputs, outputs] : [outputs, inputs]
             linear.parts.append(
-                MatrixSource(try tensors.take(name + ".weight", shape: shape), transposed: transposed))
+                try matrix(name, outputs: outputs, inputs: inputs, transposed: self.names.transposed, biased: biased))
             if biased {
                 linear.bias?.append(contentsOf: try tensors.takeVector(name + ".bias", count: outputs))
             }
         }
         return linear
+    }
+
+    /// One layer's weights, quantised or not, which differs from layer to layer.
+    private func matrix(
+        _ name: String, outputs: Int, inputs: Int, transposed: Bool, biased: Bool = false
+    ) throws(ModelError) -> MatrixSource {
+        guard GroupedReader.has(name, in: tensors) else {
+            let shape = transposed ? [inputs, outputs] : [outputs, inputs]
+            return MatrixSource(try tensors.take(name + ".weight", shape: shape), transposed: transposed)
+        }
+        guard let quantization else {
+            throw .unsupported(
+                file: tensors.file, field: "tensor \(name).qweight",
+                reason: "nothing says how it is quantised: config.json has no \(WeightQuantization.configName), and "
+                    + "there is no \(WeightQuantization.olderDocuments.map(\.name).joined(separator: " or "))")
+        }
+        let reader = GroupedReader(tensors: tensors, quantization: quantization)
+        if !biased { try reader.checkNoBias(name, outputs: outputs) }
+        return MatrixSource(try reader.take(name, outputs: outputs, inputs: inputs))
     }
 
     private func feedForward(_ name: (String) -> String) throws(ModelError) -> DecoderSources.FeedForward {
@@ -141,22 +167,22 @@ struct SourceReader {
             name(names.expertDown), mixture, outputs: c.hidden, inputs: c.feedForward)
         return .mixture(
             router: router,
-            gateUp: zip(gates, ups).map {
-                DecoderSources.Linear(parts: [MatrixSource($0), MatrixSource($1)])
-            },
-            down: downs.map { DecoderSources.Linear(parts: [MatrixSource($0)]) })
+            gateUp: zip(gates, ups).map { DecoderSources.Linear(parts: [$0, $1]) },
+            down: downs.map { DecoderSources.Linear(parts: [$0]) })
     }
 
     private func expertMatrices(
         _ name: String, _ mixture: MixtureShape, outputs: Int, inputs: Int
-    ) throws(ModelError) -> [WeightTensor] {
+    ) throws(ModelError) -> [MatrixSource] {
         guard !names.stackedExperts else {
             let stacked = try tensors.take(name + ".weight", shape: [mixture.experts, outputs, inputs])
-            return (0..<mixture.experts).map { stacked.matrix($0) }
+            return (0..<mixture.experts).map { MatrixSource(stacked.matrix($0)) }
         }
         return try (0..<mixture.experts).map { expert throws(ModelError) in
-            try tensors.take(
-                name.replacing("@", with: String(expert)) + ".weight", shape: [outputs, inputs])
+            var source = try matrix(
+                name.replacing("@", with: String(expert)), outputs: outputs, inputs: inputs, transposed: false)
+            source.isExpert = true
+            return source
         }
     }
 }

@@ -54,10 +54,11 @@ package struct Checkpoint {
         let folder = try HuggingFaceFolder(path: path)
         configuration = try DecoderConfiguration(huggingFace: folder.config)
         let tensors = CheckpointTensors(
-            file: path, folder.tensors, otherTypes: folder.shards.flatMap(\.otherTensors))
+            file: path, folder.tensors, words: folder.words, otherTypes: folder.shards.flatMap(\.otherTensors))
         let names = try TensorNames.detect(configuration.family, in: tensors)
-        sources = try SourceReader(tensors: tensors, names: names, configuration: configuration)
-            .read()
+        sources = try SourceReader(
+            tensors: tensors, names: names, configuration: configuration, quantization: folder.quantization
+        ).read()
         let multimodal = folder.config["text_config"]?.object != nil
         try tensors.finish {
             TensorNames.isIgnored($0) || (multimodal && TensorNames.isOfImages($0))
@@ -72,6 +73,7 @@ package struct Checkpoint {
             fingerprint.add(shard.fileBytes)
         }
         for tensor in folder.tensors { fingerprint.addSample(of: tensor.bytes) }
+        for tensor in folder.words { fingerprint.addSample(of: tensor.bytes) }
         self.fingerprint = fingerprint.text
         self.path = path
         format = .huggingFace(folder)
@@ -85,11 +87,37 @@ package struct Checkpoint {
         }
     }
 
+    /// Tensors of 32-bit integers, which quantised weights of Hugging Face folders are packed in.
+    package var words: [WordTensor] {
+        switch format {
+        case .gguf: []
+        case .huggingFace(let folder): folder.words
+        }
+    }
+
+    /// How a Hugging Face folder's weights are quantised; nil: they are not.
+    package var quantization: WeightQuantization? {
+        switch format {
+        case .gguf: nil
+        case .huggingFace(let folder): folder.quantization
+        }
+    }
+
+    /// Linear layers whose weights are packed in words.
+    package var groupedWeights: [GroupedWeights] { sources.groupedWeights }
+
+    /// Numbers that the model has learned.
+    package var parameters: Int {
+        let plain = tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }
+        return groupedWeights.reduce(plain) { $0 + $1.outputs * $1.inputs - $1.groups * $1.outputs }
+    }
+
     /// How many tensors there are of each type, and their bytes; largest first.
-    package var tensorTypes: [(type: TensorType, count: Int, bytes: Int)] {
-        Dictionary(grouping: tensors, by: \.type)
-            .map { (type: $0, count: $1.count, bytes: $1.reduce(0) { $0 + $1.bytes.count }) }
-            .sorted { ($0.bytes, $0.type.rawValue) > ($1.bytes, $1.type.rawValue) }
+    package var tensorTypes: [(name: String, count: Int, bytes: Int)] {
+        let sizes = tensors.map { ($0.type.name, $0.bytes.count) } + words.map { ("I32", $0.bytes.count) }
+        return Dictionary(grouping: sizes, by: \.0)
+            .map { (name: $0, count: $1.count, bytes: $1.reduce(0) { $0 + $1.1 }) }
+            .sorted { ($0.bytes, $0.name) > ($1.bytes, $1.name) }
     }
 
     /// The name that the checkpoint gives itself; else the file's or folder's.

@@ -6,11 +6,17 @@ final class CheckpointTensors {
     /// The file, for messages.
     let file: String
     private let tensors: [String: WeightTensor]
+    private let words: [String: WordTensor]
     private let otherTypes: [String: String]
     private var taken: Set<String> = []
 
-    init(file: String, _ tensors: [WeightTensor], otherTypes: [(name: String, dtype: String)] = []) {
+    /// - Parameter otherTypes: of all tensors that are no weights, `words` among them.
+    init(
+        file: String, _ tensors: [WeightTensor], words: [WordTensor] = [],
+        otherTypes: [(name: String, dtype: String)] = []
+    ) {
         self.file = file
+        self.words = Dictionary(words.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         self.tensors = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         self.otherTypes = Dictionary(
             otherTypes.map { ($0.name, $0.dtype) }, uniquingKeysWith: { first, _ in first })
@@ -34,6 +40,22 @@ final class CheckpointTensors {
         guard let tensor = try takeIfPresent(name) else {
             throw .malformed(file: file, field: "tensor \(name)", reason: "is missing")
         }
+        guard tensor.shape == shape else {
+            throw .malformed(
+                file: file, field: "tensor \(name)",
+                reason: "has shape \(tensor.shape), the configuration asks for \(shape)")
+        }
+        return tensor
+    }
+
+    /// A tensor of 32-bit words.
+    func takeWords(_ name: String, shape: [Int]) throws(ModelError) -> WordTensor {
+        guard let tensor = words[name] else {
+            let type = otherTypes[name] ?? tensors[name]?.type.name
+            throw .malformed(
+                file: file, field: "tensor \(name)", reason: type.map { "is of type \($0), not I32" } ?? "is missing")
+        }
+        taken.insert(name)
         guard tensor.shape == shape else {
             throw .malformed(
                 file: file, field: "tensor \(name)",

@@ -9,6 +9,8 @@ package struct HuggingFaceFolder: Sendable {
     package let config: JSON
     package let documents: TokenizerDocuments
     package let shards: [SafetensorsFile]
+    /// nil: weights are as they are.
+    package let quantization: WeightQuantization?
     /// Every document that decides results, as read: for fingerprints.
     let documentBytes: [(name: String, bytes: [UInt8])]
 
@@ -17,7 +19,7 @@ package struct HuggingFaceFolder: Sendable {
     private static let documentNames = [
         "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
         "special_tokens_map.json", "chat_template.jinja", "chat_template.json",
-    ]
+    ] + WeightQuantization.olderDocuments.map(\.name)
     /// A tokenizer.json of a vocabulary of 262144 takes 33 MB.
     private static let documentLimit = 256 << 20
 
@@ -45,7 +47,23 @@ package struct HuggingFaceFolder: Sendable {
             chatTemplate: bytes["chat_template.jinja"].map { String(decoding: $0, as: UTF8.self) }
                 ?? olderTemplate)
         documentBytes = Self.documentNames.compactMap { name in bytes[name].map { (name, $0) } }
-        shards = try Self.openShards(path)
+        var older: [String: JSON] = [:]
+        for (name, _) in WeightQuantization.olderDocuments { older[name] = try Self.json(name, bytes) }
+        quantization = try WeightQuantization.read(config: config, documents: older)
+        shards = try Self.openShards(path, names: Self.weightNames(older["quantize_config.json"]))
+    }
+
+    package var words: [WordTensor] { shards.flatMap(\.words) }
+
+    /// What the weights' file may be called, before its ending: AutoGPTQ's has a name of its own.
+    private static func weightNames(_ quantizeConfig: JSON?) -> [String] {
+        guard let quantizeConfig else { return ["model"] }
+        var names: [String] = []
+        if let name = quantizeConfig["model_file_base_name"]?.string, !name.contains("/") { names.append(name) }
+        if let bits = quantizeConfig["bits"]?.int, let size = quantizeConfig["group_size"]?.int {
+            names.append("gptq_model-\(bits)bit-\(size)g")
+        }
+        return names + ["model"]
     }
 
     private static func json(_ name: String, _ bytes: [String: [UInt8]]) throws(ModelError) -> JSON? {
@@ -56,11 +74,15 @@ package struct HuggingFaceFolder: Sendable {
     }
 
     /// Whole before sharded, as transformers looks for them.
-    private static func openShards(_ path: String) throws(ModelError) -> [SafetensorsFile] {
-        let whole = path + "/model.safetensors"
-        if FileManager.default.fileExists(atPath: whole) { return [try SafetensorsFile(path: whole)] }
-        let indexName = "model.safetensors.index.json"
-        guard FileManager.default.fileExists(atPath: path + "/" + indexName) else {
+    private static func openShards(_ path: String, names: [String]) throws(ModelError) -> [SafetensorsFile] {
+        for name in names {
+            let whole = "\(path)/\(name).safetensors"
+            if FileManager.default.fileExists(atPath: whole) { return [try SafetensorsFile(path: whole)] }
+        }
+        let indexNames = names.map { $0 + ".safetensors.index.json" }
+        let found = indexNames.first { FileManager.default.fileExists(atPath: path + "/" + $0) }
+        let indexName = indexNames[indexNames.count - 1]
+        guard let found else {
             let pickled =
                 (try? FileManager.default.contentsOfDirectory(atPath: path))?
                 .filter { $0.hasSuffix(".bin") || $0.hasSuffix(".pth") || $0.hasSuffix(".pt") }.sorted()
@@ -70,7 +92,7 @@ package struct HuggingFaceFolder: Sendable {
                 reason: "no model.safetensors and no \(indexName) in this folder"
                     + (pickled.isEmpty ? "" : "; \(pickled[0]) is a pickle: convert it to safetensors"))
         }
-        return try openIndexed(path, indexName: indexName)
+        return try openIndexed(path, indexName: found)
     }
 
     private static func openIndexed(_ path: String, indexName: String) throws(ModelError)

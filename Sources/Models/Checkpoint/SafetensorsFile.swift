@@ -10,8 +10,10 @@ package struct SafetensorsFile: Sendable {
     package let path: String
     /// Tensors of the types that weights come in, in the order of the header.
     package let tensors: [WeightTensor]
-    /// Tensors of other types (integer masks, 8-bit floats): name and dtype.
+    /// Tensors of other types (integers, masks, 8-bit floats): name and dtype.
     package let otherTensors: [(name: String, dtype: String)]
+    /// Those of them that hold 32-bit integers, which quantised weights are packed in.
+    package let words: [WordTensor]
     /// The length field and the JSON header, for fingerprints.
     package let header: [UInt8]
     package let fileBytes: Int
@@ -42,6 +44,7 @@ package struct SafetensorsFile: Sendable {
         let entries = try Self.parse(header[8...], file: mapping.name)
         try Self.checkCoverage(entries, dataBytes: bytes.count - dataStart, file: mapping.name)
         tensors = entries.compactMap { $0.tensor(in: mapping, dataStart: dataStart) }
+        words = entries.compactMap { $0.words(in: mapping, dataStart: dataStart) }
         otherTensors = entries.filter { $0.weightType == nil }.map { ($0.name, $0.dtype) }
     }
 
@@ -151,16 +154,30 @@ private struct SafetensorsEntry {
         self.end = end
     }
 
-    /// The tensor, where it is of a weight type. Nothing in the format aligns the data: what does not lie
-    /// at a multiple of its element size is copied.
+    /// The tensor, where it is of a weight type.
     func tensor(in mapping: MappedFile, dataStart: Int) -> WeightTensor? {
         guard let weightType else { return nil }
+        let (bytes, owner) = span(in: mapping, dataStart: dataStart, alignment: weightType.blockBytes)
+        return WeightTensor(name: name, type: weightType, shape: shape, bytes: bytes, owner: owner)
+    }
+
+    /// The tensor, where it holds 32-bit integers.
+    func words(in mapping: MappedFile, dataStart: Int) -> WordTensor? {
+        guard dtype == "I32" else { return nil }
+        let (bytes, owner) = span(in: mapping, dataStart: dataStart, alignment: 4)
+        return WordTensor(name: name, shape: shape, bytes: bytes, owner: owner)
+    }
+
+    /// Nothing in the format aligns the data: what does not lie at a multiple of its element size is copied.
+    private func span(
+        in mapping: MappedFile, dataStart: Int, alignment: Int
+    ) -> (UnsafeRawBufferPointer, owner: AnyObject) {
         let span = UnsafeRawBufferPointer(rebasing: mapping.bytes[(dataStart + begin)..<(dataStart + end)])
-        guard (dataStart + begin) % weightType.blockBytes == 0 else {
+        guard (dataStart + begin) % alignment == 0 else {
             let copy = AlignedCopy(of: span)
-            return WeightTensor(name: name, type: weightType, shape: shape, bytes: copy.bytes, owner: copy)
+            return (copy.bytes, copy)
         }
-        return WeightTensor(name: name, type: weightType, shape: shape, bytes: span, owner: mapping)
+        return (span, mapping)
     }
 }
 

@@ -89,6 +89,23 @@ void mr_engine_parallel(mr_engine *engine, int32_t count, int32_t grain, mr_task
 // Writes `columns` floats of one stored row. `type` is GGUF's type id. False: type unknown.
 bool mr_dequantize_row(uint32_t type, const void *source, float *target, int64_t columns);
 
+// Weights in GPTQ's or AWQ's groups: see GroupedWeights.swift for what lies where.
+typedef struct {
+    const uint32_t *numbers;
+    const uint32_t *zeros;
+    const void *scales; // [groups, outputs]
+    uint32_t scale_type; // GGUF's type id: 0, 1 or 30
+    const int32_t *group_of; // [inputs]
+    int32_t outputs;
+    int32_t inputs;
+    int32_t bits; // 4 or 8
+    bool awq;
+    uint32_t zero_offset; // added to words of zeros
+} mr_groups;
+
+// Writes all weights, [outputs, inputs].
+void mr_dequantize_groups(const mr_groups *groups, float *out);
+
 // ---- Matrices
 // -------------------------------------------------------------------------------------------------
 
@@ -117,6 +134,7 @@ typedef struct {
     int32_t columns;
     bool transposed; // stored [inputs, outputs]
     const int32_t *row_order; // stored row (column if transposed) of each output; NULL: as it lies
+    const mr_groups *groups; // the weights instead of all the above, or NULL
 } mr_matrix_source;
 
 // Dequantizes, rounds and repacks one part, in parallel. False: no scratch memory, or type unknown. Matrices of bytes
