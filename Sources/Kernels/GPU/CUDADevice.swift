@@ -106,12 +106,9 @@ package final class CUDADevice: Device {
         for part in parts { try part.check(inputs: first.inputs) }
         let uploader = try self.uploader ?? CUDAUploader(runtime, computeType)
         self.uploader = uploader
-        return try CUDAMatrix(
+        let matrix = try CUDAMatrix(
             runtime, inputs: first.inputs, parts: parts, keepsQuantised: keepsQuantised, elementBytes: inputBytes,
             uploader: uploader)
-
-        let matrix = try CUDAMatrix(
-            runtime, inputs: first.inputs, parts: parts, keepsQuantised: keepsQuantised, uploader: uploader)
         if let reason = matrix.widenedBecause { widened.append("\(first.name): \(reason)") }
         return matrix
     }
