@@ -39,20 +39,26 @@ public final class RedisServer: Sendable {
         try Spawner.shared.run(server)
         process.with { $0 = server }
         // The socket appears when it listens.
-        for _ in 0..<2000 where !accepts() { usleep(5000) }
+        for _ in 0..<2000 where !answers() { usleep(5000) }
     }
 
-    private func accepts() -> Bool {
+    private func answers() -> Bool {
         let descriptor = Foundation.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(socket.utf8).prefix($0.count - 1)) }
-        return withUnsafePointer(to: &address) { pointer in
+        let isConnected = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
             }
         }
+        guard isConnected, send(descriptor, "PING\r\n", 6, Int32(MSG_NOSIGNAL)) == 6 else { return false }
+        var waits = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        var answer = [UInt8](repeating: 0, count: 64)
+        guard poll(&waits, 1, 5000) == 1, recv(descriptor, &answer, answer.count, 0) > 0 else { return false }
+        // It may want a password first; while it reads its file it is not there yet.
+        return !String(decoding: answer, as: UTF8.self).hasPrefix("-LOADING")
     }
 
     /// As a power cut would: nothing is flushed that was not.
