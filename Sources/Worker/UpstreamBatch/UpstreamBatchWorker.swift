@@ -59,13 +59,15 @@ package actor UpstreamBatchWorker {
             do throws(JobQueueError) {
                 try await takeTurn()
             } catch {
+                if Task.isCancelled { break }
                 guard case .unavailable(let why) = error else { throw error }
                 log.warning("the queue does not answer; trying again: \(why)")
             }
             do { try await clock.sleep(settings.pollMs) } catch { break }
         }
-        // Whoever comes next need not wait.
-        try await book.letGo()
+        // Whoever comes next need not wait. A task of its own, since this one is cancelled.
+        let book = book
+        try? await Task { try await book.letGo() }.value
     }
 
     private func takeTurn() async throws(JobQueueError) {
