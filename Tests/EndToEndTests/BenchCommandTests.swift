@@ -8,8 +8,8 @@ import Testing
         let scratch = try Scratch()
         let ended = try MillraceProcess.run(
             [
-                "bench", "batch", "--model", MillraceProcess.tinyLlama, "--requests", "6", "--new-tokens", "3", "--runs",
-                "2", "--json", "--svg", "plot.svg",
+                "bench", "batch", "--model", MillraceProcess.tinyLlama, "--requests", "6", "--new-tokens", "3",
+                "--runs", "2", "--json", "--svg", "plot.svg",
             ], in: scratch.url)
         #expect(ended.status == 0, "\(ended.errors)")
         let report = try JSON(parsing: ended.output)
