@@ -3,6 +3,7 @@ import Bench
 import Foundation
 import JSON
 import JobQueue
+import Models
 import Submitter
 import Synchronization
 import Worker
@@ -58,7 +59,9 @@ struct BenchBatchCommand: AsyncParsableCommand {
         let display = TimedProgress()
         let local = try LocalModel(path: ModelOptions.resolve(model), name: ModelOptions.shortName(model))
         let path = try input ?? jobFile(in: folder, vocabulary: local.tokenizer.vocabularySize)
-        let work = LocalWork(model: local, settings: batching.applied(to: options.settings), onStart: { _ in })
+        let work = LocalWork(
+            model: local, settings: batching.applied(to: options.settings), loading: LoadMeter(),
+            onRemark: { ConsoleOutput.note($0) }, onStart: { _ in })
         let configuration = RunConfiguration(
             input: path, places: ResultPlaces(output: folder.appending(path: "results-\(number).jsonl").path),
             model: ModelIdentity(name: local.name, fingerprint: local.checkpoint.fingerprint, settings: [:]))
