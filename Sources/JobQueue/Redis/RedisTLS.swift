@@ -31,6 +31,11 @@ final class RedisTLS {
         defer { SSL_CTX_free(context) }
         _ = mr_tls_require_1_2(context)
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nil)
+        // Called when the server asks for a certificate and there is none.
+        SSL_CTX_set_client_cert_cb(context) { session, _, _ in
+            _ = SSL_set_ex_data(session, 0, UnsafeMutableRawPointer(bitPattern: 1))
+            return 0
+        }
         if let file = authorities ?? ProcessInfo.processInfo.environment["SSL_CERT_FILE"], !file.isEmpty {
             guard SSL_CTX_load_verify_file(context, file) == 1 else {
                 throw .refused("\(file) (SSL_CERT_FILE) has no certificates of authorities in PEM: \(Self.lastError)")
@@ -61,6 +66,9 @@ final class RedisTLS {
     }
 
     deinit { SSL_free(session) }
+
+    /// The server asked for a certificate and got none. Whether it insists shows when it cuts the connection.
+    var lacksCertificate: Bool { SSL_get_ex_data(session, 0) != nil }
 
     /// Sends all of it.
     func send(_ bytes: [UInt8], timeoutMs: Int) throws(Failure) {

@@ -16,6 +16,8 @@ final class RedisThread {
 
     private static let firstPauseMs = 20
     private static let longestPauseMs = 2000
+    private static let certificateAdvice =
+        ": it asks for a certificate: add ?cert=FILE&key=FILE, or set tls-auth-clients to no there"
     /// A TLS record's most.
     private static let chunkBytes = 16 << 10
 
@@ -205,8 +207,13 @@ final class RedisThread {
     private func greet(_ arguments: [RedisArgument]) throws(JobQueueError) {
         guard let context else { return }
         guard send([RedisCommand(arguments)], context), let reply = read(context) else {
-            if case .refused(let why)? = tlsFailure {
-                throw .unusableStore("\(address): the server ended the TLS connection (\(why))\(Self.advice(why))")
+            if let tls, let tlsFailure {
+                switch tlsFailure {
+                case .lost(let why) where tls.lacksCertificate, .refused(let why):
+                    let advice = tls.lacksCertificate ? Self.certificateAdvice : ""
+                    throw .unusableStore("\(address): the server ended the TLS connection (\(why))\(advice)")
+                case .lost: break
+                }
             }
             throw .unavailable("\(address): the connection was lost (\(reason(context))) while it was opened")
         }
@@ -214,13 +221,6 @@ final class RedisThread {
         // A server may repeat what it was sent (I10).
         if let password = address.password, !password.isEmpty { error = error.replacing(password, with: "***") }
         throw RedisFailure.describe(error, "\(address)")
-    }
-
-    private static func advice(_ why: String) -> String {
-        guard why.contains("certificate") || why.contains("unknown ca") || why.contains("handshake failure") else {
-            return ""
-        }
-        return ": it asks for a certificate: add ?cert=FILE&key=FILE, or set tls-auth-clients to no there"
     }
 
     /// Longer after each failure, and by chance, so that many clients do not come back at the same instant.
