@@ -148,7 +148,10 @@ import Testing
         let killed = try scene.run(arguments, failpoint: failpoint)
         #expect(killed.terminationStatus == Failpoint.exitCode, "\(failpoint) was never passed")
         let process = try scene.start(arguments)
-        while process.isRunning, try await queue.status(batch).state != .completed {
+        // Settled, and nothing on record any more.
+        while process.isRunning {
+            let names = try await queue.recordNames(prefix: UpstreamBatchRecord.prefix)
+            if names.isEmpty, try await queue.status(batch).state == .completed { break }
             try await Task.sleep(for: .milliseconds(20))
         }
         process.terminate()

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <curl/curl.h>
-#include <dlfcn.h>
-#include <string.h>
 
 static inline CURLcode millrace_curl_set_long(CURL *easy, CURLoption option, long value) {
     return curl_easy_setopt(easy, option, value);
@@ -62,28 +60,4 @@ static inline CURLcode millrace_curl_only_http(CURL *easy) {
 #else
     return curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
-}
-
-// OpenSSL's SSL_CTX_ctrl, where libcurl uses OpenSSL: it is there because libcurl brings it along, so nothing needs to
-// be linked for it. https://docs.openssl.org/3.0/man3/SSL_CTX_set_mode/
-typedef long (*millrace_ssl_control)(void *context, int command, long value, void *pointer);
-
-static CURLcode millrace_ssl_release_buffers(CURL *easy, void *context, void *control) {
-    (void)easy;
-    enum { SET_MODE = 33, RELEASE_BUFFERS = 0x10 };
-    ((millrace_ssl_control)control)(context, SET_MODE, RELEASE_BUFFERS, NULL);
-    return CURLE_OK;
-}
-
-// How `millrace_curl_release_tls_buffers` reaches the TLS library; NULL where that is another than OpenSSL.
-static inline void *millrace_curl_tls_control(void) {
-    const curl_version_info_data *version = curl_version_info(CURLVERSION_NOW);
-    if (!version->ssl_version || strncmp(version->ssl_version, "OpenSSL/", 8) != 0) return NULL;
-    return dlsym(NULL, "SSL_CTX_ctrl");
-}
-
-// A connection that waits for an answer holds no buffers of 16 KiB for records to come.
-static inline CURLcode millrace_curl_release_tls_buffers(CURL *easy, void *control) {
-    curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, control);
-    return curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, millrace_ssl_release_buffers);
 }

@@ -27,8 +27,6 @@ final class Transfer {
     private(set) var connections = 0
     var failure: UpstreamFailure?
 
-    /// A function of the TLS library; it stays where it is as long as the process lives.
-    nonisolated(unsafe) private static let tlsControl = millrace_curl_tls_control()
     private static let maxHeaderBytes = 1024
     private static let maxHeaders = 64
 
@@ -76,7 +74,6 @@ final class Transfer {
         set(easy, CURLOPT_CONNECTTIMEOUT_MS, Int(max(1, request.timeouts.connectMs)))
         set(easy, CURLOPT_SSL_VERIFYPEER, 1)
         set(easy, CURLOPT_SSL_VERIFYHOST, 2)
-        if let control = Self.tlsControl { _ = millrace_curl_release_tls_buffers(easy, control) }
         // A file alone libcurl reads once for all connections; with a folder beside it, once for each, and
         // keeps a megabyte every time. libcurl has a folder of its own unless it is told otherwise.
         if settings.caFile != nil {

@@ -111,7 +111,7 @@ extension UpstreamBatchWorker {
     private static func missing(
         _ number: Int, _ state: UpstreamBatchClient.State, _ record: UpstreamBatchRecord
     ) -> OutcomeError {
-        let own = state.errors.first { $0.line == number + 1 } ?? state.errors.first { $0.line == nil }
+        let own = state.errors.first { $0.line == number + 1 } ?? state.errors.first
         let why = own.map { ": \($0.message)" } ?? ""
         return OutcomeError(
             code: "upstream_batch_\(state.status)",
