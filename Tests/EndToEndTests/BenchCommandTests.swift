@@ -43,7 +43,8 @@ import Testing
         (["kernels", "--threads", "0"], "--threads 0"),
     ])
     func whatCannotBeMeasuredIsRefused(_ arguments: [String], _ named: String) throws {
-        let ended = try MillraceProcess.run(["bench"] + arguments, in: try Scratch().url)
+        let scratch = try Scratch()
+        let ended = try MillraceProcess.run(["bench"] + arguments, in: scratch.url)
         #expect(ended.status == 64 && ended.errors.contains(named), "\(ended.errors)")
     }
 }
