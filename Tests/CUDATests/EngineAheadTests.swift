@@ -22,7 +22,7 @@ import Worker
         var spec = GenerationSpec(
             id: GenerationID(request: RequestKey(batch: BatchID("batch"), ordinal: index), choice: 0),
             prompt: (0..<(2 + index * 5 % 23)).map { Int32(($0 * 31 + index * 7) % 200 + 5) }, sampling: sampling,
-            maxTokens: 3 + index * 7 % 12, seed: RequestSeed(key: UInt64(index)))
+            maxTokens: index % 2 == 0 ? 30 : 3 + index * 7 % 12, seed: RequestSeed(key: UInt64(index)))
         if index % 4 == 2 { spec.topLogprobs = 2 }
         if index == 5 { spec.promptTopLogprobs = 1 }
         if index == 6 { spec.topLogprobs = 30 }
@@ -87,18 +87,24 @@ import Worker
             })
         let alone = try await run(checkpoint, chooses: true, together: false).fates
         let together = try await run(checkpoint, chooses: true, together: true).fates
-        let scarce = try await run(checkpoint, chooses: true, together: true, blocks: 4)
+        let scarce = try await run(checkpoint, chooses: true, together: true, blocks: 8)
         #expect(Self.differing(alone, expected, by: Self.isAlike) == [], "host and device")
         #expect(Self.differing(together, alone) == [], "together")
         #expect(Self.differing(scarce.fates, alone) == [], "with preemption")
         #expect(scarce.counts.preemptions > 0)
     }
 
-    /// Which differ: a fate in words takes pages.
+    /// Which differ, and the tokens of both: a fate in words takes pages.
     private static func differing(
         _ found: [Fate], _ expected: [Fate], by isEqual: (Fate, Fate) -> Bool = (==)
-    ) -> [Int] {
-        found.count == expected.count ? found.indices.filter { !isEqual(found[$0], expected[$0]) } : [-1]
+    ) -> [String] {
+        guard found.count == expected.count else { return ["\(found.count) fates, not \(expected.count)"] }
+        return found.indices.filter { !isEqual(found[$0], expected[$0]) }.map { index in
+            let outputs = [found, expected].map { fates in
+                if case .finished(let sequence) = fates[index] { "\(sequence.output)" } else { "failed" }
+            }
+            return "\(index): \(outputs[0]), not \(outputs[1])"
+        }
     }
 
     /// Equal but for the last digits of log-probabilities, which host and device add up differently.

@@ -120,7 +120,8 @@ package final class CUDAActivation {
     /// The place of the form that products take.
     package func roundedAddress() throws(DeviceError) -> CUDAAddress {
         if let rounded { return rounded.address }
-        let memory = try CUDAMemory(runtime, bytes: maxRows * width * inputBytes, for: "an activation of \(maxRows) rows")
+        let memory = try CUDAMemory(
+            runtime, bytes: maxRows * width * inputBytes, for: "an activation of \(maxRows) rows")
         rounded = memory
         return memory.address
     }
