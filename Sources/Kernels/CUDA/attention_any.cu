@@ -1,6 +1,7 @@
 // Attention for any head width up to 512 and any cache block size, without tensor cores: the twin of attention.cu
 // where that has no instance, its reference, and the one for float32 (MR_INPUT_BITS 32). MR_CACHE_FP8 as there. A
-// row's keys ascend through one online softmax, so its result depends on that row and its sequence alone; it is not the same bits as attention.cu's.
+// row's keys ascend through one online softmax, so its result depends on that row and its sequence alone; it is not the
+// same bits as attention.cu's.
 #include "fp8.cuh"
 
 #ifndef MR_CACHE_FP8
@@ -13,8 +14,7 @@
 extern "C" __global__ void __launch_bounds__(32)
     mr_attention_any(const MR_INPUT *queries, const MR_CACHE *keys, const MR_CACHE *values, const int *rowStart,
                      const int *rowCount, const int *start, const int *tableOffset, const int *tables,
-                     MR_INPUT *outputs,
-                     int sequences, int kvHeads, int group, int headWidth, int blockSize, int window, float scale,
+                     MR_INPUT *outputs, int sequences, int kvHeads, int group, int headWidth, int blockSize, int window, float scale,
                      float softCap) {
     const int perLane = 16; // columns lane + 32 i of a head
     int head = (int)blockIdx.x, row = (int)blockIdx.y, lane = (int)threadIdx.x, mine = -1;
