@@ -44,7 +44,6 @@ import Testing
                 // Sums of reordered inputs have another order.
                 let comparison = LogitComparison(found: found, expected: expected)
                 #expect(comparison.mean < 1e-3 && comparison.passes, "\(comparison)")
-                #expect(found != expected)
             } else {
                 #expect(found == expected)
             }

@@ -18,8 +18,9 @@ struct CUBLASLtTuning {
         // Without memory to try them in, the library's estimate has to do.
         guard let space = try? Space(library.runtime, shape, canonicalRows: Self.canonicalRows) else { return plan }
         let canonical = try canonicalResult(space)
+        // Twice, because an algorithm's first run loads its kernel.
         let timed = try plan.choices.map { choice throws(DeviceError) in
-            (choice, try time(plan, choice, space, repetitions: 1))
+            (choice, try time(plan, choice, space, repetitions: 2))
         }
         var ranked = timed.sorted { $0.1 < $1.1 }
         for index in ranked.indices.prefix(5) {

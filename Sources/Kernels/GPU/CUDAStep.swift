@@ -43,9 +43,8 @@ struct CUDAStep {
         }
     }
 
-    /// NVIDIA's products are slower with fewer rows than this: 10.3 ms for a step of Llama-3-8B's shape with 1 or 8,
-    /// 8.4 ms with 32 (H100). Activations have room for as many.
-    static let leastProductRows = 32
+    /// Fewer rows cost as much, and each shape is tuned for by itself. Activations have room for as many.
+    static let leastProductRows = 16
 
     /// Row counts that other steps' products are padded to.
     static func padded(_ rows: Int) -> Int {
