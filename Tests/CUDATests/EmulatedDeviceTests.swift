@@ -86,7 +86,7 @@ import Testing
         let comparison = LogitComparison(
             found: try ModelSteps(model.runner, positions: 48).runAll(tokens),
             expected: try ModelSteps(cpu.runner, positions: 48).runAll(tokens))
-        // Three bits of mantissa: keys and values are off by up to 6%; random weights make more of it than trained ones.
+        // Three bits of mantissa: keys and values are off by up to 6%, of which random weights make much.
         #expect(comparison.mean < 0.3, "\(path): \(comparison)")
         #expect(comparison.mean > 0, "\(path): the cache is not narrow")
         for (how, differences) in try InvarianceChecks.run(

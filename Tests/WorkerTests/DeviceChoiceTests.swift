@@ -23,13 +23,16 @@ import Worker
     }
 
     @Test(arguments: [
-        (DeviceChoice.cuda(0), "int8"), (.cpu, "stored"), (.cuda(0), "float32"),
+        (DeviceChoice.cuda(0), "int8"), (.cpu, "stored"), (.cpu, "--kv-cache-dtype"), (.cuda(0), "--dtype float32"),
+        (.cuda(0), "--kv-cache-dtype float32"),
     ])
     func whatADeviceDoesNotHaveIsRefusedByName(_ device: DeviceChoice, _ what: String) {
         let wanted = settings {
             $0.quantizesWeights = what == "int8"
-            $0.keepsQuantised = what == "stored"
-            $0.computeType = what == "float32" ? .float32 : nil
+            $0.keepsQuantised = what == "stored" || what == "--dtype float32"
+            $0.computeType = what == "--dtype float32" ? .float32 : nil
+            if what == "--kv-cache-dtype" { $0.cacheType = .fp8 }
+            if what == "--kv-cache-dtype float32" { $0.cacheType = .float32 }
         }
         #expect { try device.open(wanted) } throws: { "\($0)".contains(what) }
     }

@@ -14,8 +14,8 @@
 extern "C" __global__ void __launch_bounds__(32)
     mr_attention_any(const MR_INPUT *queries, const MR_CACHE *keys, const MR_CACHE *values, const int *rowStart,
                      const int *rowCount, const int *start, const int *tableOffset, const int *tables,
-                     MR_INPUT *outputs, int sequences, int kvHeads, int group, int headWidth, int blockSize, int window, float scale,
-                     float softCap) {
+                     MR_INPUT *outputs, int sequences, int kvHeads, int group, int headWidth, int blockSize,
+                     int window, float scale, float softCap) {
     const int perLane = 16; // columns lane + 32 i of a head
     int head = (int)blockIdx.x, row = (int)blockIdx.y, lane = (int)threadIdx.x, mine = -1;
     for (int s = lane; s < sequences; s += 32) {

@@ -4,8 +4,9 @@
 #define TILE 64
 #define STEP 16
 
-// y[rows, outputs] = x[rows, inputs]·w[outputs, inputs]ᵀ + bias, or y += that; bias may be null. A result is one fused
-// sum over the inputs in their order. Grid (ceil(outputs / 64), ceil(rows / 64)), block 256, static shared memory 8.5 KB.
+// y[rows, outputs] = x[rows, inputs]·w[outputs, inputs]ᵀ + bias, or y += that; bias may be null. A result is one
+// fused sum over the inputs in their order. Grid (ceil(outputs / 64), ceil(rows / 64)), block 256, static shared memory
+// 8.5 KB.
 extern "C" __global__ void __launch_bounds__(256) mr_gemm_float(
     const float *x, const float *w, const float *bias, float *y, int rows, int outputs, int inputs, int accumulate) {
     __shared__ float left[STEP][TILE + 4], right[STEP][TILE + 4];

@@ -10,6 +10,7 @@ struct UpstreamService {
     private var dueAt: Timestamp
     private var reported = UpstreamWorkFigures()
     private var reportedAt: Timestamp
+    private var backends: [String] = []
 
     init(name: String, models: [String], everyMs: Int64?, at now: Timestamp) {
         self.name = name
@@ -23,19 +24,22 @@ struct UpstreamService {
     mutating func runIfDue(
         _ queue: any JobQueue, _ desk: UpstreamDesk, _ figures: UpstreamWorkFigures, isDraining: Bool, at now: Timestamp
     ) async throws(JobQueueError) {
-        guard let everyMs, now >= dueAt else { return }
+        let names = desk.targets.map(\.description).sorted()
+        // A backend that is new is told at once: a short batch may be over before the next report.
+        guard let everyMs, now >= dueAt || names != backends else { return }
         _ = try await queue.recover(at: now)
         let seconds = max(0.001, Double(now - reportedAt) / 1000)
         let prompt = Double(figures.usage.promptTokens - reported.usage.promptTokens)
         let generated = Double(figures.usage.completionTokens - reported.usage.completionTokens)
         let report = WorkerReport(
             name: name, host: ProcessInfo.processInfo.hostName, processID: Int(getpid()), models: models,
-            backend: desk.targets.map(\.description).sorted().joined(separator: ","),
+            backend: names.joined(separator: ","),
             phase: isDraining ? .draining : .running, startedAt: startedAt, reportedAt: now, lifetimeMs: everyMs * 6,
             leasedRequests: desk.count, runningSequences: desk.underWay, promptTokensPerSecond: prompt / seconds,
             generatedTokensPerSecond: generated / seconds)
         try await queue.heartbeat(report, at: now)
         reported = figures
+        backends = names
         reportedAt = now
         dueAt = now + everyMs
     }
