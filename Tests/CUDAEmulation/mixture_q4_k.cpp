@@ -3,27 +3,4 @@
 
 #define MR_WEIGHT_TYPE 12
 #include "gemm_quantized.cuh"
-
-#define mr_mixture_route mr_mixture_route_12
-#define mr_mixture_group mr_mixture_group_12
-#define mr_mixture_gate_up_16 mr_mixture_gate_up_16_12
-#define mr_mixture_gate_up_32 mr_mixture_gate_up_32_12
-#define mr_mixture_gate_up_64 mr_mixture_gate_up_64_12
-#define mr_mixture_down_16 mr_mixture_down_16_12
-#define mr_mixture_down_32 mr_mixture_down_32_12
-#define mr_mixture_down_64 mr_mixture_down_64_12
-#define mr_mixture_add mr_mixture_add_12
-
-namespace {
-#include "mixture.cu"
-}
-
-EMULATE_INSTANCE(mr_mixture_route);
-EMULATE_INSTANCE(mr_mixture_group);
-EMULATE_INSTANCE(mr_mixture_add);
-EMULATE_INSTANCE(mr_mixture_gate_up_16);
-EMULATE_INSTANCE(mr_mixture_gate_up_32);
-EMULATE_INSTANCE(mr_mixture_gate_up_64);
-EMULATE_INSTANCE(mr_mixture_down_16);
-EMULATE_INSTANCE(mr_mixture_down_32);
-EMULATE_INSTANCE(mr_mixture_down_64);
+#include "mixture_instance.h"

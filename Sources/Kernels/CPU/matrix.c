@@ -165,6 +165,15 @@ static void pack_panels(void *context, int32_t begin, int32_t end, int32_t threa
     row_scratch_free(&row);
 }
 
+// Where a panel has one weight.
+static float *float_at(char *panel, int32_t input, int32_t lane) {
+    return (float *)panel + (size_t)input * MR_PANEL + (size_t)lane;
+}
+static uint16_t *bf16_at(char *panel, int32_t input, int32_t lane) {
+    size_t word = (size_t)(input / 2) * MR_PANEL + (size_t)lane;
+    return (uint16_t *)panel + word * 2 + (size_t)(input & 1);
+}
+
 // One input of all outputs of the part.
 static void place_input(const packing *job, int32_t input, const row_scratch *row) {
     const mr_matrix *matrix = job->matrix;
@@ -175,12 +184,10 @@ static void place_input(const packing *job, int32_t input, const row_scratch *ro
     for (int32_t output = 0; output < outputs; output++) {
         int32_t at = order != NULL ? order[output] : output, lane = output % MR_PANEL;
         char *panel = matrix->panels + (size_t)(first + output / MR_PANEL) * matrix->panel_bytes;
-        if (bf16) {
-            size_t word = (size_t)(input / 2) * MR_PANEL + (size_t)lane;
-            ((uint16_t *)panel)[word * 2 + (size_t)(input & 1)] = row->rounded[at];
-        } else {
-            ((float *)panel)[(size_t)input * MR_PANEL + (size_t)lane] = row->values[at];
-        }
+        if (bf16)
+            *bf16_at(panel, input, lane) = row->rounded[at];
+        else
+            *float_at(panel, input, lane) = row->values[at];
     }
 }
 
@@ -200,16 +207,6 @@ static void pack_transposed(void *context, int32_t begin, int32_t end, int32_t t
     row_scratch_free(&row);
 }
 
-// One weight of a panel.
-static void place(const mr_matrix *matrix, char *panel, int32_t input, int32_t lane, float value) {
-    if (matrix->precision == MR_BFLOAT16) {
-        size_t word = (size_t)(input / 2) * MR_PANEL + (size_t)lane;
-        ((uint16_t *)panel)[word * 2 + (size_t)(input & 1)] = mr_f32_to_bf16(value);
-    } else {
-        ((float *)panel)[(size_t)input * MR_PANEL + (size_t)lane] = value;
-    }
-}
-
 // Panels begin..<end of a part that lies in groups.
 static void pack_groups(void *context, int32_t begin, int32_t end, int32_t thread) {
     (void)thread;
@@ -223,7 +220,12 @@ static void pack_groups(void *context, int32_t begin, int32_t end, int32_t threa
         mr_group_walk walk = {.group = -1};
         for (int32_t k = 0; k < matrix->inputs; k++) {
             mr_group_column(job->source->groups, &walk, k, output, count, column);
-            for (int32_t lane = 0; lane < count; lane++) place(matrix, panel, k, lane, column[lane]);
+            for (int32_t lane = 0; lane < count; lane++) {
+                if (matrix->precision == MR_BFLOAT16)
+                    *bf16_at(panel, k, lane) = mr_f32_to_bf16(column[lane]);
+                else
+                    *float_at(panel, k, lane) = column[lane];
+            }
         }
     }
 }

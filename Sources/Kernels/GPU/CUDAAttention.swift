@@ -104,7 +104,7 @@ extension CUDADevice {
     private func attendAnyWidth(_ call: Call) throws(DeviceError) {
         try launch(
             call.launches.any(rows: step.rows), of: .attentionAny,
-            call.cache.macros.merging(inputMacros) { $1 },
+            call.cache.macros.merging(computeType.macros) { $1 },
             opening(call) + [
                 .address(call.y), .int(step.sequences), call.keyValueHeads, .int(call.launches.group),
                 .int(call.shape.headWidth), .int(call.cache.shape.blockSize), call.window, call.scale,

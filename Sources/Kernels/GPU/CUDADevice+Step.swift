@@ -61,7 +61,7 @@ extension CUDADevice {
         _ name: String, _ geometry: CUDAGeometry, of source: CUDASource = .elementwise, macros: [String: Int] = [:],
         _ arguments: CUDAArgument...
     ) throws(DeviceError) {
-        let macros = source == .elementwise ? macros.merging(inputMacros) { $1 } : macros
+        let macros = source == .elementwise ? macros.merging(computeType.macros) { $1 } : macros
         try runtime.launch(runtime.kernel(name, of: source, macros: macros), geometry, arguments)
     }
 

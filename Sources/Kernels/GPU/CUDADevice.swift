@@ -77,9 +77,7 @@ package final class CUDADevice: Device {
     package var availableBytes: Int? { runtime.availableBytes }
 
     /// Of an element of what enters products.
-    var inputBytes: Int { computeType == .float32 ? 4 : 2 }
-    /// For kernels that make it.
-    var inputMacros: [String: Int] { computeType == .float32 ? ["MR_INPUT_BITS": 32] : [:] }
+    var inputBytes: Int { computeType.elementBytes }
 
     package var remarks: [String] {
         guard let first = widened.first else { return [] }
@@ -107,8 +105,7 @@ package final class CUDADevice: Device {
         let uploader = try self.uploader ?? CUDAUploader(runtime, computeType)
         self.uploader = uploader
         let matrix = try CUDAMatrix(
-            runtime, inputs: first.inputs, parts: parts, keepsQuantised: keepsQuantised, elementBytes: inputBytes,
-            uploader: uploader)
+            runtime, inputs: first.inputs, parts: parts, keepsQuantised: keepsQuantised, uploader: uploader)
         if let reason = matrix.widenedBecause { widened.append("\(first.name): \(reason)") }
         return matrix
     }
@@ -193,4 +190,11 @@ package final class CUDADevice: Device {
         (samplingMemory, samplingBytes) = (memory, 2 * bytes)
         return memory
     }
+}
+
+extension ComputeType {
+    /// Of what enters products.
+    var elementBytes: Int { self == .float32 ? 4 : 2 }
+    /// For kernels that make it.
+    var macros: [String: Int] { self == .float32 ? ["MR_INPUT_BITS": 32] : [:] }
 }

@@ -17,7 +17,7 @@ package final class CUDAMatrix {
     let widenedBecause: String?
 
     init(
-        _ runtime: any CUDARuntime, inputs: Int, parts: [MatrixSource], keepsQuantised: Bool, elementBytes: Int,
+        _ runtime: any CUDARuntime, inputs: Int, parts: [MatrixSource], keepsQuantised: Bool,
         uploader: CUDAUploader
     ) throws(DeviceError) {
         self.inputs = inputs
@@ -35,6 +35,7 @@ package final class CUDAMatrix {
             storage = .stored(try CUDAStoredWeights(runtime, parts: parts, plan, uploader: uploader))
             return
         }
+        let elementBytes = uploader.computeType.elementBytes
         let memory = try CUDAMemory(
             runtime, bytes: outputs * inputs * elementBytes, for: "weights \(parts[0].name)")
         var target = memory.address
@@ -42,7 +43,7 @@ package final class CUDAMatrix {
             switch part.weights {
             case .tensor(let tensor): try uploader.widen(tensor, part, into: target)
             case .groups(let groups):
-                guard elementBytes == 2 else {
+                guard uploader.computeType == .bfloat16 else {
                     throw .unsupported("GPTQ and AWQ weights in float32 on a GPU; leave --dtype out")
                 }
                 try uploader.widen(groups, into: target)

@@ -2,7 +2,7 @@
 /// widened there to what products take.
 final class CUDAUploader {
     let runtime: any CUDARuntime
-    private let computeType: ComputeType
+    let computeType: ComputeType
     private let pieces: [UnsafeMutableRawPointer]
     private var next = 0
     private var raw: CUDAMemory?
@@ -71,7 +71,7 @@ final class CUDAUploader {
             try copy(UnsafeRawBufferPointer(rebasing: slice), to: source)
             try launch(
                 tensor, from: source, order: 0, transposed: false, outputs: count, inputs: tensor.columns,
-                into: target + CUDAAddress(first * tensor.columns * (computeType == .float32 ? 4 : 2)))
+                into: target + CUDAAddress(first * tensor.columns * computeType.elementBytes))
         }
     }
 
@@ -99,7 +99,7 @@ final class CUDAUploader {
         inputs: Int, into target: CUDAAddress
     ) throws(DeviceError) {
         let kernel = try runtime.kernel(
-            "mr_dequantize", of: .tables, macros: computeType == .float32 ? ["MR_INPUT_BITS": 32] : [:])
+            "mr_dequantize", of: .tables, macros: computeType.macros)
         try runtime.launch(
             kernel, CUDALaunch.dequantize(outputs: outputs, inputs: inputs, transposed: transposed),
             [

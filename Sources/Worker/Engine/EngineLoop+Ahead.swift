@@ -27,14 +27,8 @@ extension EngineLoop {
         guard !rows.isEmpty, rows.count <= runner.shape.maxLogitRows else { return false }
         choices.removeAll()
         for row in rows {
-            guard row.samples else { return false }
-            // A sequence that has left meanwhile has a row all the same; nobody looks at it.
-            guard let generation = running[row.id]?.generation else {
-                choices.append(.greedy)
-                continue
-            }
-            guard let (choice, entries) = generation.deviceChoice() else { return false }
-            choices.append(choice, entries: entries)
+            // A sequence that has left meanwhile needs no token.
+            guard row.samples, appendChoice(row) || running[row.id] == nil else { return false }
         }
         try runner.startChoosing(0..<rows.count, choices)
         var places: [SequenceID: Int32] = [:]
@@ -48,9 +42,7 @@ extension EngineLoop {
     func finishAhead() throws {
         guard let ahead else { return }
         self.ahead = nil
-        for (choice, row) in zip(try runner.finishChoosing(), ahead.rows) where running[row.id] != nil {
-            accept(choice, row)
-        }
+        for (choice, row) in zip(try runner.finishChoosing(), ahead.rows) { accept(choice, row) }
         for token in sampled { scheduler.tell(token) }
         settle(ahead.finished)
     }

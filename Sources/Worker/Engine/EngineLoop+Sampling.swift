@@ -57,15 +57,8 @@ extension EngineLoop {
         var left: [Int] = []
         var isDevices: [Bool] = []
         for place in range {
-            if wanted[place].samples, let (row, entries) = running[wanted[place].id]?.generation.deviceChoice() {
-                choices.append(row, entries: entries)
-                isDevices.append(true)
-            } else {
-                // A row all the same, so that rows and choices stay in step; nobody looks at it.
-                choices.append(.greedy)
-                isDevices.append(false)
-                left.append(place)
-            }
+            isDevices.append(appendChoice(wanted[place]))
+            if !isDevices[place - range.lowerBound] { left.append(place) }
         }
         if left.count < range.count {
             let chosen = try runner.choose(range, choices)
@@ -74,6 +67,17 @@ extension EngineLoop {
             }
         }
         for place in left where isStillWanted(wanted[place]) { try read(wanted, place..<place + 1) }
+    }
+
+    /// Appends a row to `choices`, so that these stay in step with the step's rows.
+    /// - Returns: whether the device chooses for the row; else nobody looks at what it chooses.
+    func appendChoice(_ wanted: WantedRow) -> Bool {
+        guard wanted.samples, let (row, entries) = running[wanted.id]?.generation.deviceChoice() else {
+            choices.append(.greedy)
+            return false
+        }
+        choices.append(row, entries: entries)
+        return true
     }
 
     private func isStillWanted(_ row: WantedRow) -> Bool {
