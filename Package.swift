@@ -136,7 +136,13 @@ let package = Package(
                 "Kernels", "Models", "CUDAEmulation", "DeviceChecks", "JobQueue", "Scheduler", "Worker", "JSON",
             ],
             swiftSettings: strict),
-        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels", "DeviceChecks"], swiftSettings: strict),
+        // Runs kernels for AMX without it, from the same source.
+        .target(
+            name: "TileEmulation", dependencies: ["CKernels"], path: "Tests/TileEmulation",
+            cSettings: [.headerSearchPath("../../Sources/Kernels/CPU"), .headerSearchPath("."), .unsafeFlags(["-O3"])]),
+        .testTarget(
+            name: "KernelsTests", dependencies: ["Kernels", "CKernels", "DeviceChecks", "TileEmulation"],
+            swiftSettings: strict),
         .testTarget(name: "ModelsTests", dependencies: ["Models", "Kernels", "JSON"], swiftSettings: strict),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: strict),
         .testTarget(name: "BenchTests", dependencies: ["Bench", "Kernels", "Models", "JSON"], swiftSettings: strict),

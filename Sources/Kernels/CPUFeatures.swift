@@ -9,7 +9,7 @@ package enum CPUFeatures {
     /// In rising order of preference.
     package enum InstructionSet: UInt32, CaseIterable, Sendable, CustomStringConvertible {
         case scalar = 0
-        case avx2, avx512, avx512bf16
+        case avx2, avx512, avx512bf16, amx
 
         var kernel: mr_isa { mr_isa(rawValue: rawValue) }
         /// The name that `MILLRACE_ISA` takes.

@@ -1,3 +1,6 @@
+import Testing
+import TileEmulation
+
 @testable import Kernels
 
 /// A device with shorthand for running one operation on arrays.
@@ -8,6 +11,7 @@ struct KernelBench {
         device = try CPUDevice(
             computeType: setting.computeType, threads: threads, instructionSet: setting.instructionSet,
             quantizesWeights: setting.quantizesWeights)
+        if setting.emulatesTiles { mr_emulate_tiles(device.engine) }
     }
 
     func activation(_ values: [Float], rows: Int) throws -> CPUActivation {
@@ -22,7 +26,10 @@ struct KernelBench {
         try activation([Float](repeating: .nan, count: rows * width), rows: rows)
     }
 
-    func values(_ activation: CPUActivation, rows: Int) -> [Float] { (0..<rows).flatMap { activation[$0] } }
+    func values(_ activation: CPUActivation, rows: Int) -> [Float] {
+        #expect(mr_tile_faults() == 0, "tile instructions that AMX would refuse")
+        return (0..<rows).flatMap { activation[$0] }
+    }
 
     func matrix(_ parts: [Float]..., inputs: Int) throws -> CPUMatrix {
         try device.makeMatrix(

@@ -1,4 +1,5 @@
 import Testing
+import TileEmulation
 
 @testable import Kernels
 
@@ -7,13 +8,22 @@ struct KernelSetting: Sendable, CustomTestStringConvertible {
     var instructionSet: CPUFeatures.InstructionSet
     var computeType: ComputeType
     var quantizesWeights = false
+    /// The kernels for AMX, without it.
+    var emulatesTiles = false
 
-    var testDescription: String { "\(instructionSet) \(computeType)\(quantizesWeights ? " int8" : "")" }
+    var testDescription: String {
+        "\(instructionSet) \(computeType)\(quantizesWeights ? " int8" : "")\(emulatesTiles ? " tiles" : "")"
+    }
 
     /// All that this machine runs.
-    static let all = CPUFeatures.available.flatMap { set in
-        ComputeType.allCases.map { KernelSetting(instructionSet: set, computeType: $0) }
-    }
+    static let all =
+        CPUFeatures.available.flatMap { set in
+            ComputeType.allCases.map { KernelSetting(instructionSet: set, computeType: $0) }
+        } + emulated
+
+    static let emulated =
+        mr_can_emulate_tiles()
+        ? [KernelSetting(instructionSet: .avx512bf16, computeType: .bfloat16, emulatesTiles: true)] : []
 
     /// All that multiply weights of bytes.
     static let bytes = CPUFeatures.available.filter(\.multipliesBytes).map { set in

@@ -13,7 +13,7 @@ enum { MAX_ROWS = 6, MAX_COLUMNS = 2, SCORE_SPANS = 1, OUTPUT_COLUMNS = 2 };
 #define MR_FLOAT_TILES
 #include "product_body.h"
 #include "attention_body.h"
-#include "attention_output_body.h"
+#include "attention_product_body.h"
 
 static void attend_f32(const mr_attention_tile *tile) { attend(tile, FLOATS); }
 static void attend_bf16(const mr_attention_tile *tile) { attend(tile, MATRIX_KIND); }

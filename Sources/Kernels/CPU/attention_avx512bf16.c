@@ -12,7 +12,7 @@ enum { MAX_ROWS = 6, MAX_COLUMNS = 4, SCORE_SPANS = 4, OUTPUT_COLUMNS = 4 };
 #define MATRIX_KIND PAIRS
 #include "product_body.h"
 #include "attention_body.h"
-#include "attention_output_body.h"
+#include "attention_product_body.h"
 
 static void attend_bf16(const mr_attention_tile *tile) { attend(tile, MATRIX_KIND); }
 #pragma clang attribute pop

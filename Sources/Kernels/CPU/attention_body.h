@@ -1,6 +1,7 @@
-// Attention of one tile of queries over product_body.h, in three passes: all scores (keys), softmax, all
-// outputs (values; attention_output_body.h). Each query's arithmetic is its own, in ascending position:
-// sharing a tile only shares loads.
+// Attention of one tile of queries, in three passes: all scores (keys), softmax, all outputs (values). Here is what
+// all instruction sets have in common: queries, softmax, and the last division. Scores and outputs are products:
+// attention_product_body.h, attention_amx.c. Each query's arithmetic is its own, in ascending position: sharing a
+// tile only shares loads.
 //
 // A query sees the spans (16 positions) from the one that holds its first visible position to its own. What
 // lies outside the visible range within these spans is never computed with: scores become -inf, so weights 0,
@@ -32,8 +33,19 @@ INLINE int32_t visible_from(const attention *at, int32_t query) {
     return at->tile->window > 0 && seen > at->tile->window ? seen - at->tile->window : 0;
 }
 
+// `tile` with room for scores and sums cut from its scratch.
+INLINE attention begin_attention(const mr_attention_tile *tile) {
+    attention at = {.tile = tile, .queries = tile->rows * tile->group};
+    at.first_span = visible_from(&at, 0) / MR_SPAN;
+    at.span_count = (tile->position + tile->rows - 1) / MR_SPAN + 1 - at.first_span;
+    at.scores_stride = mr_scores_stride(at.span_count * MR_SPAN);
+    at.scores = (float *)tile->scratch;
+    at.rounded = tile->scratch + (size_t)MR_TILE_QUERIES * (size_t)at.scores_stride * 4;
+    at.sums = (float *)(at.rounded + (size_t)MR_TILE_QUERIES * MR_MAX_HEAD_WIDTH * 4);
+    return at;
+}
+
 INLINE size_t query_bytes(int kind) { return (size_t)MR_MAX_HEAD_WIDTH * (kind == PAIRS ? 2 : 4); }
-INLINE int32_t key_steps(int kind, int32_t width) { return kind == FLOATS ? width : (width + 1) / 2; }
 
 static void load_queries(const attention *at, int kind) {
     const mr_attention_tile *tile = at->tile;
@@ -50,39 +62,6 @@ static void load_queries(const attention *at, int kind) {
             v_round_row(query, tile->head_width, target);
 #endif
     }
-}
-
-// Raw scores of `rows` queries from `query`, over `spans` spans from span `span` of the tile.
-INLINE void score_spans(const attention *at, int kind, int rows, int32_t query, int spans, int32_t span) {
-    vf sums[MAX_ROWS][MAX_COLUMNS];
-    const char *keys[MAX_COLUMNS];
-#pragma clang loop unroll(full)
-    for (int s = 0; s < spans; s++) {
-        const char *head = mr_tile_span(at->tile, at->first_span + span + s);
-#pragma clang loop unroll(full)
-        for (int v = 0; v < SPAN_VECTORS; v++) {
-            keys[s * SPAN_VECTORS + v] = head + (size_t)v * LANES * 4;
-#pragma clang loop unroll(full)
-            for (int r = 0; r < rows; r++) sums[r][s * SPAN_VECTORS + v] = v_zero();
-        }
-    }
-    const char *a = at->rounded + (size_t)query * query_bytes(kind);
-    int32_t steps = key_steps(kind, at->tile->head_width);
-    product(kind, rows, spans * SPAN_VECTORS, sums, a, query_bytes(kind), keys, MR_SPAN * 4, steps);
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) {
-        float *scores = at->scores + (size_t)(query + r) * (size_t)at->scores_stride + span * MR_SPAN;
-#pragma clang loop unroll(full)
-        for (int v = 0; v < spans * SPAN_VECTORS; v++) v_store(scores + v * LANES, sums[r][v]);
-    }
-}
-
-INLINE void score_queries(const attention *at, int kind, int rows, int32_t query) {
-    int32_t span = 0;
-    for (; span + SCORE_SPANS <= at->span_count; span += SCORE_SPANS) {
-        score_spans(at, kind, rows, query, SCORE_SPANS, span);
-    }
-    for (; span < at->span_count; span++) score_spans(at, kind, rows, query, 1, span);
 }
 
 // Lane mask of a vector whose lane 0 is position `start`: those in from..<to.
@@ -126,4 +105,18 @@ static void weigh(attention *at, int kind, int32_t query) {
 #else
     (void)kind;
 #endif
+}
+
+static void write_outputs(const attention *at) {
+    const mr_attention_tile *tile = at->tile;
+    for (int32_t i = 0; i < at->queries; i++) {
+        const float *sums = at->sums + (size_t)i * MR_MAX_HEAD_WIDTH;
+        float *output = tile->outputs + i / tile->group * tile->output_stride +
+                        i % tile->group * tile->head_width;
+        vf share = v_set(1 / at->totals[i]);
+        int32_t d = 0;
+        for (; d + LANES <= tile->head_width; d += LANES) v_store(output + d, v_mul(v_load(sums + d), share));
+        int32_t left = tile->head_width - d;
+        if (left > 0) v_store_first(output + d, v_mul(v_load_first(sums + d, left), share), left);
+    }
 }

@@ -56,7 +56,6 @@ tile_bytes(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32
 }
 
 void mr_bytes_scalar(mr_kernels *kernels) {
-    kernels->bytes_tile_rows = 4;
     kernels->quantize_inputs = quantize_inputs;
-    kernels->tile_bytes = tile_bytes;
+    kernels->products[MR_INT8] = (mr_tile_product){4, 1, tile_bytes};
 }

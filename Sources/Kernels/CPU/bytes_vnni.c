@@ -22,8 +22,7 @@ INLINE vf w_to_float(vi a) { return _mm512_cvtepi32_ps(a); }
 #pragma clang attribute pop
 
 void mr_bytes_vnni(mr_kernels *kernels) {
-    kernels->bytes_tile_rows = MAX_ROWS;
     kernels->quantize_inputs = quantize_inputs;
-    kernels->tile_bytes = tile_bytes;
+    kernels->products[MR_INT8] = (mr_tile_product){MAX_ROWS, 1, tile_bytes};
 }
 #endif

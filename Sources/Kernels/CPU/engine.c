@@ -53,5 +53,6 @@ bool mr_engine_reserve_inputs(mr_engine *engine, int32_t rows, int32_t width) {
     size_t bf16 = engine->bf16 ? mr_bf16_row(engine->kernels.bf16_input_bytes, width) : 0;
     size_t bytes = mr_bytes_row(width);
     size_t stride = mr_input_stride(bf16 > bytes ? bf16 : bytes);
-    return mr_buffer_reserve(&engine->inputs, stride * (size_t)rows);
+    // Products read whole tiles, whatever the number of rows.
+    return mr_buffer_reserve(&engine->inputs, stride * ((size_t)rows + MR_TILE_ROWS));
 }

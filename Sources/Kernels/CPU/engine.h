@@ -6,6 +6,7 @@ enum {
     MR_PANEL = 32, // outputs in a panel of packed weights
     MR_SPAN = 16, // positions in a span of the KV cache: one vector of scores
     MR_TILE_ROWS = 32, // most rows any gemm tile computes at once
+    MR_INPUT_STEP = 32, // panels of bfloat16 hold inputs up to a multiple of this, zeros at the end
     MR_TILE_QUERIES = 16 // most queries (rows * heads of a group) an attention tile holds
 };
 
@@ -57,28 +58,30 @@ typedef struct {
     int32_t rows;
 } mr_row_tile;
 
+// Dot products of a tile of rows and a panel.
+typedef struct {
+    int32_t rows; // most of a tile
+    int32_t step; // tiles begin at multiples of it
+    // out [rows][MR_PANEL] = a [rows][inputs] x panel; `a_bytes` from row to row. May read as many rows of `a`, and
+    // write as many of `out`, as a tile has at most.
+    void (*multiply)(
+        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out);
+} mr_tile_product;
+
 // What an instruction set provides. Every function computes each row (query, element) the same way whatever
 // the others are.
 typedef struct {
-    // Dot products: one tile of up to tile_rows rows by one panel.
-    int32_t tile_rows;
+    // Dot products, by precision of the panels: matrix.c says how those lie.
+    mr_tile_product products[MR_PRECISIONS];
     size_t bf16_input_bytes; // of an element of rounded inputs: 2, or 4 where they are widened once for all
                              // panels
-    // target[count] = x rounded to bfloat16, in bf16_input_bytes a piece; zero up to an even count.
+    // target[count] = x rounded to bfloat16, in bf16_input_bytes a piece; zero up to an even count, or to whole steps
+    // of a product that takes more inputs at once.
     void (*round_inputs)(const float *x, int32_t count, void *target);
     // target[count] = x rounded to bfloat16; zero up to an even count.
     void (*to_bf16)(const float *x, int32_t count, uint16_t *target);
-    // out [rows][MR_PANEL] = a [rows][inputs] x panel [inputs][MR_PANEL]; `a_bytes` from row to row.
-    void (*tile_f32)(
-        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out);
-    // Panels of pairs: [ceil(inputs / 2)][MR_PANEL][2].
-    void (*tile_bf16)(
-        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out);
-    // Rounds a row to bytes, and tiles of products as above of such rows: bytes.h.
-    int32_t bytes_tile_rows;
+    // Rounds a row to bytes: bytes.h.
     void (*quantize_inputs)(const float *x, int32_t count, void *target);
-    void (*tile_bytes)(
-        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out);
     // y [rows][width] (+)= tile [rows][MR_PANEL] (+ bias), capped.
     void (*finish)(
         const float *tile, int32_t rows, int32_t width, const mr_finish *how, float *y, ptrdiff_t stride);
@@ -138,6 +141,8 @@ void mr_scan_avx512(mr_kernels *kernels);
 void mr_bytes_vnni(mr_kernels *kernels);
 void mr_gemm_avx512bf16(mr_kernels *kernels);
 void mr_attention_avx512bf16(mr_kernels *kernels);
+void mr_gemm_amx(mr_kernels *kernels);
+void mr_attention_amx(mr_kernels *kernels);
 #endif
 
 struct mr_engine {

@@ -35,24 +35,20 @@ static void round_rows(void *context, int32_t begin, int32_t end, int32_t thread
     }
 }
 
-// Splits `rows` into the fewest tiles, as even as possible: tile `index` begins at the returned row.
-static inline int32_t tile_begin(int32_t rows, int32_t tiles, int32_t index) {
-    return (int32_t)((int64_t)rows * index / tiles);
+// Splits `rows` into the fewest tiles, as even as steps allow: tile `index` begins at the returned row.
+static inline int32_t
+tile_begin(const mr_tile_product *product, int32_t rows, int32_t tiles, int32_t index) {
+    int32_t even = (int32_t)((int64_t)rows * index / tiles);
+    int32_t begin = (even + product->step - 1) / product->step * product->step;
+    return begin < rows ? begin : rows;
 }
 
-static inline void
-multiply(const linear_job *job, const char *a, int32_t rows, const char *panel, float *tile) {
-    const mr_kernels *kernels = &job->engine->kernels;
-    switch (job->matrix->precision) {
-    case MR_FLOAT32: kernels->tile_f32(a, job->input_bytes, rows, panel, job->matrix->inputs, tile); break;
-    case MR_BFLOAT16: kernels->tile_bf16(a, job->input_bytes, rows, panel, job->matrix->inputs, tile); break;
-    case MR_INT8: kernels->tile_bytes(a, job->input_bytes, rows, panel, job->matrix->inputs, tile); break;
-    }
+static inline int32_t tile_count(const mr_tile_product *product, int32_t rows) {
+    return (rows + product->rows - 1) / product->rows;
 }
 
-static int32_t tile_rows(const linear_job *job) {
-    const mr_kernels *kernels = &job->engine->kernels;
-    return job->matrix->precision == MR_INT8 ? kernels->bytes_tile_rows : kernels->tile_rows;
+static const mr_tile_product *product_of(const linear_job *job) {
+    return &job->engine->kernels.products[job->matrix->precision];
 }
 
 static const char *panel_at(const linear_job *job, int32_t panel) {
@@ -63,12 +59,14 @@ static void plain_panel(const linear_job *job, int32_t panel, int32_t first, int
     const mr_kernels *kernels = &job->engine->kernels;
     const int32_t *outputs = job->matrix->panel_outputs;
     _Alignas(64) float tile[MR_TILE_ROWS * MR_PANEL];
-    int32_t output = outputs[panel], tiles = (rows + tile_rows(job) - 1) / tile_rows(job);
+    const mr_tile_product *product = product_of(job);
+    int32_t output = outputs[panel], tiles = tile_count(product, rows), inputs = job->matrix->inputs;
     mr_finish how = {job->bias == NULL ? NULL : job->bias + output, job->accumulate, job->cap};
     for (int32_t t = 0; t < tiles; t++) {
-        int32_t begin = first + tile_begin(rows, tiles, t), end = first + tile_begin(rows, tiles, t + 1);
+        int32_t begin = first + tile_begin(product, rows, tiles, t);
+        int32_t end = first + tile_begin(product, rows, tiles, t + 1);
         const char *a = job->inputs + (size_t)begin * job->input_bytes;
-        multiply(job, a, end - begin, panel_at(job, panel), tile);
+        product->multiply(a, job->input_bytes, end - begin, panel_at(job, panel), inputs, tile);
         float *y = job->y.data + begin * job->y.stride + output;
         kernels->finish(tile, end - begin, outputs[panel + 1] - output, &how, y, job->y.stride);
     }
@@ -79,14 +77,16 @@ static void gated_panel(const linear_job *job, int32_t panel, int32_t first, int
     const int32_t *outputs = job->matrix->panel_outputs;
     _Alignas(64) float gate[MR_TILE_ROWS * MR_PANEL];
     _Alignas(64) float up[MR_TILE_ROWS * MR_PANEL];
+    const mr_tile_product *product = product_of(job);
     int32_t output = outputs[panel], half = job->matrix->outputs / 2;
-    int32_t tiles = (rows + tile_rows(job) - 1) / tile_rows(job);
+    int32_t tiles = tile_count(product, rows), inputs = job->matrix->inputs;
     const char *gate_panel = panel_at(job, panel), *up_panel = panel_at(job, job->panels + panel);
     for (int32_t t = 0; t < tiles; t++) {
-        int32_t begin = first + tile_begin(rows, tiles, t), end = first + tile_begin(rows, tiles, t + 1);
+        int32_t begin = first + tile_begin(product, rows, tiles, t);
+        int32_t end = first + tile_begin(product, rows, tiles, t + 1);
         const char *a = job->inputs + (size_t)begin * job->input_bytes;
-        multiply(job, a, end - begin, gate_panel, gate);
-        multiply(job, a, end - begin, up_panel, up);
+        product->multiply(a, job->input_bytes, end - begin, gate_panel, inputs, gate);
+        product->multiply(a, job->input_bytes, end - begin, up_panel, inputs, up);
         kernels->gate(
             gate, up, end - begin, outputs[panel + 1] - output, job->bias == NULL ? NULL : job->bias + output,
             job->bias == NULL ? NULL : job->bias + half + output, job->function,
@@ -132,7 +132,9 @@ static void run(mr_engine *engine, linear_job *job, mr_task task) {
     if (block < MIN_BLOCK_ROWS) block = MIN_BLOCK_ROWS;
     int32_t blocks = (job->rows + block - 1) / block;
     if (blocks < 1) return;
-    job->block_rows = (job->rows + blocks - 1) / blocks;
+    int32_t even = (job->rows + blocks - 1) / blocks, step = product_of(job)->step;
+    job->block_rows = (even + step - 1) / step * step;
+    blocks = (job->rows + job->block_rows - 1) / job->block_rows;
     int32_t items = job->panels * blocks;
     mr_pool_run(engine->pool, items, items / (4 * threads) + 1, task, job);
 }

@@ -1,9 +1,9 @@
 // Packed weights: panels of MR_PANEL outputs, each read front to back by the gemm tiles.
 //
 //   float32:   panel [inputs][MR_PANEL]
-//   bfloat16:  panel [ceil(inputs / 2)][MR_PANEL][2], pairs of neighbouring inputs: the operand of
-//   two-element dot
-//              product instructions, and in slices of 16 outputs that of matrix tile instructions (AMX).
+//   bfloat16:  panel [ceil(inputs / MR_INPUT_STEP) * MR_INPUT_STEP / 2][MR_PANEL][2], pairs of neighbouring inputs:
+//              the operand of two-element dot product instructions, and in slices of 16 outputs that of tile
+//              instructions (AMX)
 //   int8:      bytes.h
 #include "bytes.h"
 #include "dequant_groups.h"
@@ -18,8 +18,9 @@ static size_t panel_bytes(mr_precision precision, int32_t inputs) {
     size_t count = (size_t)inputs;
     switch (precision) {
     case MR_FLOAT32: return count * MR_PANEL * 4;
-    case MR_BFLOAT16: return (count + 1) / 2 * MR_PANEL * 4;
+    case MR_BFLOAT16: return (count + MR_INPUT_STEP - 1) / MR_INPUT_STEP * MR_INPUT_STEP / 2 * MR_PANEL * 4;
     case MR_INT8: return mr_bytes_panel(inputs);
+    case MR_PRECISIONS: break;
     }
     return 0;
 }

@@ -23,10 +23,11 @@ typedef enum {
     MR_ISA_AVX2, // AVX2, FMA, F16C
     MR_ISA_AVX512, // AVX-512 F, BW, DQ, VL
     MR_ISA_AVX512BF16, // the same and AVX512_BF16
+    MR_ISA_AMX, // the same, AVX512_VNNI, and AMX with bfloat16
     MR_ISA_COUNT
 } mr_isa;
 
-// "scalar", "avx2", "avx512", "avx512bf16": the names that MILLRACE_ISA takes.
+// "scalar", "avx2", "avx512", "avx512bf16", "amx": the names that MILLRACE_ISA takes.
 const char *mr_isa_name(mr_isa isa);
 // Whether this CPU (and this build) can run it.
 bool mr_isa_supported(mr_isa isa);
@@ -114,7 +115,7 @@ typedef struct mr_matrix mr_matrix;
 
 // How weights are kept: float32; bfloat16; or bytes with a scale for each output's groups of 64 inputs, whose products
 // round each row of inputs to bytes, too, with scales of its own.
-typedef enum { MR_FLOAT32 = 0, MR_BFLOAT16, MR_INT8 } mr_precision;
+typedef enum { MR_FLOAT32 = 0, MR_BFLOAT16, MR_INT8, MR_PRECISIONS } mr_precision;
 
 // Whether this CPU multiplies bytes by this instruction set.
 bool mr_isa_multiplies_bytes(mr_isa isa);

@@ -1,0 +1,172 @@
+// Attention by tdpbf16ps: 16 queries at once against 16 positions (scores) or 16 dimensions (outputs). Keys of a span
+// are right operands as they lie in the cache, 16 pairs of dimensions each; so are its values, 8 pairs of positions.
+//
+// Scores and outputs of a query add its own terms in order of dimension and position; terms of positions that it does
+// not see are products with a weight of zero, which change nothing. Values that nobody has written are cleared first.
+#include "tiles.h"
+#include <math.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target(MR_TARGET_AMX))), apply_to = function)
+#include "vector_avx512bf16.h"
+#include "functions_body.h"
+enum { FLOATS, WIDENED, PAIRS };
+#include "attention_body.h"
+
+enum {
+    QUERY_BYTES = MR_MAX_HEAD_WIDTH * 2, // from one rounded query to the next
+    SUM_LINE = MR_MAX_HEAD_WIDTH * 4,
+    HALF_PAIRS = MR_SPAN / 2, // pairs of positions in a span
+    KEY_STEP = MR_TILE_PAIRS * MR_SPAN * 4,
+};
+
+INLINE void use_attention(void) {
+    if (mr_tiles_now == &mr_tiles_of_attention) return;
+    TILE_LAYOUT(&mr_tiles_of_attention);
+    mr_tiles_now = &mr_tiles_of_attention;
+}
+
+// Keys are padded to whole vectors of dimensions by zeros; so must the queries be.
+static void pad_queries(const attention *at) {
+    int32_t width = (at->tile->head_width + 1) / 2 * 2, padded = mr_padded_width(width);
+    if (padded == width) return;
+    for (int32_t i = 0; i < at->queries; i++) {
+        memset(at->rounded + i * QUERY_BYTES + width * 2, 0, (size_t)(padded - width) * 2);
+    }
+}
+
+// Raw scores of all queries over up to four spans from span `span`.
+INLINE void score_spans(const attention *at, int spans, int32_t span) {
+    const char *keys[4], *queries = at->rounded;
+#pragma clang loop unroll(full)
+    for (int s = 0; s < spans; s++) keys[s] = mr_tile_span(at->tile, at->first_span + span + s);
+    TILE_ZERO(0);
+    if (spans == 4) {
+        TILE_ZERO(1);
+        TILE_ZERO(2);
+        TILE_ZERO(3);
+    }
+    int32_t pairs = mr_padded_width(at->tile->head_width) / 2, steps = pairs / MR_TILE_PAIRS;
+    for (int32_t k = 0; k < steps; k++, queries += MR_TILE_LINE) {
+        const size_t from = (size_t)k * KEY_STEP;
+        TILE_LOAD(4, queries, QUERY_BYTES);
+        TILE_LOAD(5, keys[0] + from, MR_TILE_LINE);
+        TILE_MULTIPLY(0, 4, 5);
+        if (spans < 4) continue;
+        TILE_LOAD(5, keys[1] + from, MR_TILE_LINE);
+        TILE_MULTIPLY(1, 4, 5);
+        TILE_LOAD(5, keys[2] + from, MR_TILE_LINE);
+        TILE_MULTIPLY(2, 4, 5);
+        TILE_LOAD(5, keys[3] + from, MR_TILE_LINE);
+        TILE_MULTIPLY(3, 4, 5);
+    }
+    if (pairs % MR_TILE_PAIRS != 0) {
+        const size_t from = (size_t)steps * KEY_STEP;
+        TILE_LOAD(6, queries, QUERY_BYTES);
+        TILE_LOAD(7, keys[0] + from, MR_TILE_LINE);
+        TILE_MULTIPLY(0, 6, 7);
+        if (spans == 4) {
+            TILE_LOAD(7, keys[1] + from, MR_TILE_LINE);
+            TILE_MULTIPLY(1, 6, 7);
+            TILE_LOAD(7, keys[2] + from, MR_TILE_LINE);
+            TILE_MULTIPLY(2, 6, 7);
+            TILE_LOAD(7, keys[3] + from, MR_TILE_LINE);
+            TILE_MULTIPLY(3, 6, 7);
+        }
+    }
+    const size_t stride = (size_t)at->scores_stride * 4;
+    float *scores = at->scores + span * MR_SPAN;
+    TILE_STORE(0, scores, stride);
+    if (spans < 4) return;
+    TILE_STORE(1, scores + MR_SPAN, stride);
+    TILE_STORE(2, scores + 2 * MR_SPAN, stride);
+    TILE_STORE(3, scores + 3 * MR_SPAN, stride);
+}
+
+// Weights of the tile's spans that the query does not see.
+static void clear_unseen(const attention *at, int32_t query) {
+    int32_t first = visible_from(at, query) / MR_SPAN - at->first_span;
+    int32_t end = position_of(at, query) / MR_SPAN + 1 - at->first_span;
+    char *weights = (char *)(at->scores + (size_t)query * (size_t)at->scores_stride);
+    for (int32_t s = 0; s < at->span_count; s++) {
+        if (s < first || s >= end) memset(weights + (size_t)s * MR_SPAN * 4, 0, MR_SPAN * 2);
+    }
+}
+
+// Values of positions from `count` on, cleared: a copy of the `width` dimensions of a slab.
+static const char *only_written(const char *values, int32_t width, int32_t count, uint32_t *copy) {
+    for (int32_t pair = 0; pair < HALF_PAIRS; pair++) {
+        uint32_t keep = 2 * pair + 1 < count ? 0xffffffffu : 2 * pair < count ? 0xffffu : 0;
+        const char *line = values + (size_t)pair * (size_t)width * 4;
+        for (int32_t d = 0; d < width; d += LANES) {
+            _mm512_storeu_si512(copy + pair * width + d, w_and(w_load(line + d * 4), w_set(keep)));
+        }
+    }
+    return (const char *)copy;
+}
+
+// Outputs of all queries in up to 64 dimensions from `column`, over all spans.
+INLINE void sum_slab(const attention *at, int tiles, int32_t column) {
+    uint32_t copy[HALF_PAIRS * MR_SLAB];
+    int32_t padded = mr_padded_width(at->tile->head_width), width = mr_slab_width(padded, column);
+    const size_t line = (size_t)width * 4, stride = (size_t)at->scores_stride * 4;
+    const size_t offset = mr_span_half_bytes(true, at->tile->head_width) +
+                          mr_value_word(padded, HALF_PAIRS, 0, column) * 4;
+    int32_t written = at->tile->position + at->tile->rows - at->first_span * MR_SPAN;
+    TILE_ZERO(0);
+    if (tiles > 1) TILE_ZERO(1);
+    if (tiles > 2) TILE_ZERO(2);
+    if (tiles > 3) TILE_ZERO(3);
+    for (int32_t s = 0; s < at->span_count; s++) {
+        const char *values = mr_tile_span(at->tile, at->first_span + s) + offset;
+        int32_t count = written - s * MR_SPAN;
+        if (count < MR_SPAN) values = only_written(values, width, count, copy);
+        TILE_LOAD(6, at->scores + s * MR_SPAN, stride);
+        TILE_LOAD(7, values, line);
+        TILE_MULTIPLY(0, 6, 7);
+        if (tiles > 1) {
+            TILE_LOAD(7, values + MR_TILE_LINE, line);
+            TILE_MULTIPLY(1, 6, 7);
+        }
+        if (tiles > 2) {
+            TILE_LOAD(7, values + 2 * MR_TILE_LINE, line);
+            TILE_MULTIPLY(2, 6, 7);
+        }
+        if (tiles > 3) {
+            TILE_LOAD(7, values + 3 * MR_TILE_LINE, line);
+            TILE_MULTIPLY(3, 6, 7);
+        }
+    }
+    float *sums = at->sums + column;
+    TILE_STORE(0, sums, SUM_LINE);
+    if (tiles > 1) TILE_STORE(1, sums + 16, SUM_LINE);
+    if (tiles > 2) TILE_STORE(2, sums + 32, SUM_LINE);
+    if (tiles > 3) TILE_STORE(3, sums + 48, SUM_LINE);
+}
+
+static void attend_bf16(const mr_attention_tile *tile) {
+    attention at = begin_attention(tile);
+    use_attention();
+    load_queries(&at, PAIRS);
+    pad_queries(&at);
+    int32_t span = 0;
+    for (; span + 4 <= at.span_count; span += 4) score_spans(&at, 4, span);
+    for (; span < at.span_count; span++) score_spans(&at, 1, span);
+    for (int32_t i = 0; i < at.queries; i++) {
+        weigh(&at, PAIRS, i);
+        clear_unseen(&at, i);
+    }
+    int32_t column = 0, width = mr_padded_width(tile->head_width);
+    for (; column + MR_SLAB <= width; column += MR_SLAB) sum_slab(&at, 4, column);
+    switch ((width - column) / 16) {
+    case 1: sum_slab(&at, 1, column); break;
+    case 2: sum_slab(&at, 2, column); break;
+    case 3: sum_slab(&at, 3, column); break;
+    }
+    write_outputs(&at);
+}
+#pragma clang attribute pop
+
+void mr_attention_amx(mr_kernels *kernels) { kernels->attend_bf16 = attend_bf16; }
+#endif
