@@ -23,9 +23,9 @@ package final class CPUDevice: Device {
 
     /// `computeType` nil: the faster one, see `fasterComputeType`. `threads` nil: one for each CPU the process may
     /// run on. `instructionSet` nil: what `MILLRACE_ISA` names, else the best.
-    /// `quantizesWeights`: keeps weights as bytes with a scale for each output's groups of 64 inputs, and rounds each
-    /// row of inputs to bytes, with scales of its own: half the time and memory of bfloat16, less exact. Not where a
-    /// source says that it keeps its precision, nor for sources that lie transposed.
+    /// `quantizesWeights`: keeps weights as bytes with a scale for each output, and rounds each row of inputs to bytes,
+    /// with a scale of its own: half the time and memory of bfloat16, less exact. Not where a source says that it keeps
+    /// its precision, nor for sources that lie transposed or have more than 32,768 inputs.
     /// Throws `DeviceError` where a setting cannot be met or threads cannot be had.
     package init(
         computeType: ComputeType? = nil, threads: Int? = nil,
@@ -168,6 +168,6 @@ extension MatrixSource {
     /// Whether its weights may be rounded to int8.
     fileprivate var canBeBytes: Bool {
         if case .groups = weights { return false }
-        return !keepsPrecision && !transposed
+        return !keepsPrecision && !transposed && inputs <= Int(MR_MAX_BYTE_INPUTS)
     }
 }

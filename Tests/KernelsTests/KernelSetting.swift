@@ -26,9 +26,15 @@ struct KernelSetting: Sendable, CustomTestStringConvertible {
         ? [KernelSetting(instructionSet: .avx512bf16, computeType: .bfloat16, emulatesTiles: true)] : []
 
     /// All that multiply weights of bytes.
-    static let bytes = CPUFeatures.available.filter(\.multipliesBytes).map { set in
-        KernelSetting(instructionSet: set, computeType: .bfloat16, quantizesWeights: true)
-    }
+    static let bytes =
+        CPUFeatures.available.filter(\.multipliesBytes).map { set in
+            KernelSetting(instructionSet: set, computeType: .bfloat16, quantizesWeights: true)
+        }
+        + emulated.map {
+            var setting = $0
+            setting.quantizesWeights = true
+            return setting
+        }
 
     /// `value` as matrix multiplications read it.
     func rounded(_ value: Float) -> Float { computeType == .float32 ? value : bfloat16(value) }

@@ -74,12 +74,16 @@ static float bf16(const unsigned char *at) {
 
 static float flushed(float value) { return fpclassify(value) == FP_SUBNORMAL ? 0 : value; }
 
+static void check_operands(const tile *sums, const tile *left, const tile *right) {
+    if (sums == left || sums == right || left == right) fault();
+    if (sums->rows != left->rows || sums->line != right->line || left->line / 4 != right->rows) fault();
+}
+
 // Sums of even and of odd inputs run apart, and come together before they are added to what was there.
 void mr_emulated_multiply(int c, int a, int b) {
     tile *sums = configured(c);
     const tile *left = configured(a), *right = configured(b);
-    if (c == a || c == b || a == b) fault();
-    if (sums->rows != left->rows || sums->line != right->line || left->line / 4 != right->rows) fault();
+    check_operands(sums, left, right);
     int pairs = left->line / 4, outputs = sums->line / 4;
     for (int r = 0; r < sums->rows; r++) {
         float even[ROWS] = {0}, odd[ROWS] = {0};
@@ -99,7 +103,25 @@ void mr_emulated_multiply(int c, int a, int b) {
     }
 }
 
-_Bool mr_can_emulate_tiles(void) { return mr_isa_supported(MR_ISA_AVX512BF16); }
+void mr_emulated_multiply_bytes(int c, int a, int b) {
+    tile *sums = configured(c);
+    const tile *left = configured(a), *right = configured(b);
+    check_operands(sums, left, right);
+    for (int r = 0; r < sums->rows; r++) {
+        for (int n = 0; n < sums->line / 4; n++) {
+            int32_t sum;
+            memcpy(&sum, &sums->data[r][4 * n], 4);
+            for (int k = 0; k < left->line; k++) {
+                sum += left->data[r][k] * (int8_t)right->data[k / 4][4 * n + k % 4];
+            }
+            memcpy(&sums->data[r][4 * n], &sum, 4);
+        }
+    }
+}
+
+_Bool mr_can_emulate_tiles(void) {
+    return mr_isa_supported(MR_ISA_AVX512BF16) && mr_isa_multiplies_bytes(MR_ISA_AVX512BF16);
+}
 
 void mr_emulate_tiles(struct mr_engine *engine) {
     mr_gemm_amx(&engine->kernels);

@@ -1,11 +1,81 @@
-// Products of bytes: rows of unsigned ones (inputs, 128 added) times signed ones (weights). Within a group of inputs
-// sums are exact integers; groups are added up in float32, in their order, each with the scales of its row and its
-// output. So results are the same on every instruction set. Layouts: bytes.h; the scalar reference: bytes_scalar.c.
+// Products of bytes: rows of unsigned ones (inputs, 128 added) times signed ones (weights), summed as exact integers;
+// so results are the same on every instruction set. Layouts: bytes.h; the scalar reference: bytes_scalar.c.
 #include "bytes.h"
 #include "numbers.h"
 
-// Rounds up to MR_GROUP values of one group to bytes; returns their scale.
-INLINE float quantize_group(const float *x, int32_t count, uint8_t *bytes) {
+// A row is turned in pieces of this many vectors, whose butterflies stay in registers.
+enum { TURN_VECTORS = 8 };
+
+// One step of the butterflies, of inputs `distance` apart within a vector: lanes i and i ^ distance become their sum and
+// their difference.
+INLINE vf turn_lanes(vf x, int distance) {
+    vf other = v_exchange(x, distance);
+    // x + other where the lane comes first, other - x where second.
+    return v_select(v_first_of_pairs(distance), v_add(x, other), v_sub(other, x));
+}
+
+// Up to TURN_VECTORS vectors, by all butterflies within them.
+INLINE void turn_piece(float *x, int vectors) {
+    vf v[TURN_VECTORS];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < vectors; i++) {
+        v[i] = v_load(x + i * LANES);
+        v[i] = turn_lanes(v[i], 1);
+        v[i] = turn_lanes(v[i], 2);
+        v[i] = turn_lanes(v[i], 4);
+        v[i] = turn_lanes(v[i], 8);
+    }
+#pragma clang loop unroll(full)
+    for (int distance = 1; distance < vectors; distance *= 2) {
+#pragma clang loop unroll(full)
+        for (int i = 0; i < vectors; i++) {
+            if (i & distance) continue;
+            vf first = v[i], second = v[i | distance];
+            v[i] = v_add(first, second);
+            v[i | distance] = v_sub(first, second);
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int i = 0; i < vectors; i++) v_store(x + i * LANES, v[i]);
+}
+
+// A block of 16 or more.
+INLINE void turn_block(float *x, int32_t block) {
+    int32_t vectors = block / LANES;
+    switch (vectors) {
+    case 1: turn_piece(x, 1); return;
+    case 2: turn_piece(x, 2); return;
+    case 4: turn_piece(x, 4); return;
+    }
+    for (int32_t at = 0; at < block; at += TURN_VECTORS * LANES) turn_piece(x + at, TURN_VECTORS);
+    for (int32_t distance = TURN_VECTORS * LANES; distance < block; distance *= 2) {
+        for (int32_t at = 0; at < block; at += 2 * distance) {
+            for (int32_t i = at; i < at + distance; i += LANES) {
+                vf first = v_load(x + i), second = v_load(x + i + distance);
+                v_store(x + i, v_add(first, second));
+                v_store(x + i + distance, v_sub(first, second));
+            }
+        }
+    }
+}
+
+// target [count]: x turned.
+static void turn(const float *x, int32_t count, float *target) {
+    memcpy(target, x, (size_t)count * 4);
+    int32_t at = 0;
+    while (count - at >= LANES) {
+        int32_t block = mr_turn_block(count - at);
+        turn_block(target + at, block);
+        vf factor = v_set(mr_turn_factor(block));
+        for (int32_t i = at; i < at + block; i += LANES) v_store(target + i, v_mul(v_load(target + i), factor));
+        at += block;
+    }
+    mr_turn(target + at, count - at);
+}
+
+// Rounds a turned row to bytes.
+static void quantize(const float *x, int32_t count, void *target) {
+    uint8_t *bytes = (uint8_t *)target + MR_BYTE_HEADER;
     vf most = v_zero(), strange = v_zero();
     int32_t i = 0;
     for (; i + LANES <= count; i += LANES) {
@@ -25,63 +95,8 @@ INLINE float quantize_group(const float *x, int32_t count, uint8_t *bytes) {
     if (i < count) {
         uint8_t last[LANES];
         v_store_bytes(last, v_mul(v_load_first(x + i, count - i), factor));
-        memcpy(bytes + i, last, (size_t)((count + 3) / 4 * 4 - i));
+        memcpy(bytes + i, last, (size_t)(count - i));
     }
-    return largest / 127 + v_sum(strange);
-}
-
-static void quantize_inputs(const float *x, int32_t count, void *target) {
-    float *scales = target;
-    uint8_t *bytes = (uint8_t *)target + mr_bytes_header(count);
-    for (int32_t at = 0; at < count; at += MR_GROUP) {
-        int32_t left = count - at;
-        *scales++ = quantize_group(x + at, left < MR_GROUP ? left : MR_GROUP, bytes + at);
-    }
-}
-
-INLINE void
-bytes_tile(int rows, const char *a, size_t a_bytes, const char *panel, int32_t inputs, float *out) {
-    vf totals[MAX_ROWS][MAX_COLUMNS];
-    const char *bytes = a + mr_bytes_header(inputs);
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) {
-#pragma clang loop unroll(full)
-        for (int c = 0; c < MAX_COLUMNS; c++) totals[r][c] = v_zero();
-    }
-    for (int32_t at = 0; at < inputs; at += MR_GROUP, a += 4, bytes += MR_GROUP) {
-        int32_t steps = (inputs - at < MR_GROUP ? inputs - at + 3 : MR_GROUP) / 4;
-        const char *tail = panel + (size_t)steps * MR_PANEL * 4;
-        vf sums[MAX_ROWS][MAX_COLUMNS];
-        const char *w[MAX_COLUMNS];
-#pragma clang loop unroll(full)
-        for (int c = 0; c < MAX_COLUMNS; c++) {
-            w[c] = panel + (size_t)c * LANES * 4;
-            vf offset = (vf)w_load(tail + (size_t)c * LANES * 4);
-#pragma clang loop unroll(full)
-            for (int r = 0; r < rows; r++) sums[r][c] = offset;
-        }
-        product(BYTES, rows, MAX_COLUMNS, sums, bytes, a_bytes, w, MR_PANEL * 4, steps);
-#pragma clang loop unroll(full)
-        for (int c = 0; c < MAX_COLUMNS; c++) {
-            vf scales = (vf)w_load(tail + (size_t)(MR_PANEL + c * LANES) * 4);
-#pragma clang loop unroll(full)
-            for (int r = 0; r < rows; r++) {
-                vf scale = v_mul(broadcast(a + (size_t)r * a_bytes), scales);
-                totals[r][c] = v_fma(w_to_float((vi)sums[r][c]), scale, totals[r][c]);
-            }
-        }
-        panel = tail + 2 * MR_PANEL * 4;
-    }
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) {
-#pragma clang loop unroll(full)
-        for (int c = 0; c < MAX_COLUMNS; c++) v_store(out + r * MR_PANEL + c * LANES, totals[r][c]);
-    }
-}
-
-static void
-tile_bytes(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
-#define RUN(n) bytes_tile(n, a, a_bytes, panel, inputs, out)
-    MR_CONSTANT_ROWS_6(rows, RUN)
-#undef RUN
+    memset(bytes + count, 128, mr_byte_inputs(count) - (size_t)count);
+    *(float *)target = largest / 127 + v_sum(strange);
 }

@@ -4,7 +4,28 @@
 #include <math.h>
 #pragma STDC FP_CONTRACT OFF
 
-static float quantize_group(const float *x, int32_t count, uint8_t *bytes) {
+void mr_turn(float *x, int32_t count) {
+    for (int32_t at = 0, block; at < count; at += block) {
+        block = mr_turn_block(count - at);
+        for (int32_t distance = 1; distance < block; distance *= 2) {
+            for (int32_t i = 0; i < block; i++) {
+                if (i & distance) continue;
+                float first = x[at + i], second = x[at + i + distance];
+                x[at + i] = first + second;
+                x[at + i + distance] = first - second;
+            }
+        }
+        for (int32_t i = 0; i < block; i++) x[at + i] *= mr_turn_factor(block);
+    }
+}
+
+static void turn(const float *x, int32_t count, float *target) {
+    memcpy(target, x, (size_t)count * 4);
+    mr_turn(target, count);
+}
+
+static void quantize(const float *x, int32_t count, void *target) {
+    uint8_t *bytes = (uint8_t *)target + MR_BYTE_HEADER;
     float largest = 0, strange = 0;
     for (int32_t i = 0; i < count; i++) {
         if (fabsf(x[i]) > largest) largest = fabsf(x[i]);
@@ -15,47 +36,30 @@ static float quantize_group(const float *x, int32_t count, uint8_t *bytes) {
     for (int32_t i = 0; i < count; i++) {
         bytes[i] = isnan(strange) ? 128 : (uint8_t)((int32_t)rintf(x[i] * inverse) + 128);
     }
-    for (int32_t i = count; i < (count + 3) / 4 * 4; i++) bytes[i] = 128;
-    return largest / 127 + strange;
-}
-
-static void quantize_inputs(const float *x, int32_t count, void *target) {
-    float *scales = target;
-    uint8_t *bytes = (uint8_t *)target + mr_bytes_header(count);
-    for (int32_t at = 0; at < count; at += MR_GROUP) {
-        int32_t left = count - at;
-        *scales++ = quantize_group(x + at, left < MR_GROUP ? left : MR_GROUP, bytes + at);
-    }
-}
-
-// One group of one row: adds to out [MR_PANEL].
-static void add_group(float row_scale, const uint8_t *x, const int8_t *w, int32_t steps, float *out) {
-    const char *tail = (const char *)w + (size_t)steps * MR_PANEL * 4;
-    const int32_t *offsets = (const int32_t *)(const void *)tail;
-    const float *scales = (const float *)(const void *)tail + MR_PANEL;
-    for (int32_t n = 0; n < MR_PANEL; n++) {
-        int32_t sum = offsets[n];
-        for (int32_t k = 0; k < 4 * steps; k++) sum += x[k] * w[(k / 4 * MR_PANEL + n) * 4 + k % 4];
-        out[n] = fmaf((float)sum, row_scale * scales[n], out[n]);
-    }
+    memset(bytes + count, 128, mr_byte_inputs(count) - (size_t)count);
+    *(float *)target = largest / 127 + strange;
 }
 
 static void
 tile_bytes(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
-    for (int32_t i = 0; i < rows * MR_PANEL; i++) out[i] = 0;
+    const size_t count = mr_byte_inputs(inputs);
+    const int8_t *w = panel;
+    const char *tail = (const char *)panel + count * MR_PANEL;
+    const int32_t *offsets = (const int32_t *)(const void *)tail;
+    const float *scales = (const float *)(const void *)tail + MR_PANEL;
     for (int32_t r = 0; r < rows; r++) {
-        const float *scales = (const float *)(const void *)((const char *)a + (size_t)r * a_bytes);
-        const uint8_t *x = (const uint8_t *)scales + mr_bytes_header(inputs);
-        const int8_t *w = panel;
-        for (int32_t at = 0; at < inputs; at += MR_GROUP) {
-            int32_t steps = (inputs - at < MR_GROUP ? inputs - at + 3 : MR_GROUP) / 4;
-            add_group(*scales++, x + at, w, steps, out + r * MR_PANEL);
-            w += ((size_t)steps + 2) * MR_PANEL * 4;
+        const char *row = (const char *)a + (size_t)r * a_bytes;
+        const uint8_t *x = (const uint8_t *)row + MR_BYTE_HEADER;
+        for (size_t n = 0; n < MR_PANEL; n++) {
+            int32_t sum = offsets[n];
+            for (size_t k = 0; k < count; k++) sum += x[k] * w[(k / 4 * MR_PANEL + n) * 4 + k % 4];
+            out[(size_t)r * MR_PANEL + n] = (float)sum * (*(const float *)(const void *)row * scales[n]);
         }
     }
 }
 
 void mr_bytes_scalar(mr_kernels *kernels) {
-    kernels->quantize_inputs = quantize_inputs;
+    kernels->turn = turn;
+    kernels->quantize = quantize;
     kernels->products[MR_INT8] = (mr_tile_product){4, 1, tile_bytes};
 }

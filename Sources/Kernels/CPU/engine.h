@@ -80,8 +80,9 @@ typedef struct {
     void (*round_inputs)(const float *x, int32_t count, void *target);
     // target[count] = x rounded to bfloat16; zero up to an even count.
     void (*to_bf16)(const float *x, int32_t count, uint16_t *target);
-    // Rounds a row to bytes: bytes.h.
-    void (*quantize_inputs)(const float *x, int32_t count, void *target);
+    // Turns a row, and rounds a turned one to bytes: bytes.h.
+    void (*turn)(const float *x, int32_t count, float *target);
+    void (*quantize)(const float *x, int32_t count, void *target);
     // y [rows][width] (+)= tile [rows][MR_PANEL] (+ bias), capped.
     void (*finish)(
         const float *tile, int32_t rows, int32_t width, const mr_finish *how, float *y, ptrdiff_t stride);

@@ -1,13 +1,25 @@
-// Matrix tiles by tdpbf16ps: 32 rows x 32 outputs in four registers, 32 inputs a step.
+// Matrix tiles by tdpbf16ps and tdpbusd: 32 rows x 32 outputs in four registers, a step of 32 bfloat16 or 64 bytes.
 #include "tiles.h"
 #include <string.h>
 
 #if defined(__x86_64__)
 #pragma clang attribute push(__attribute__((target(MR_TARGET_AMX))), apply_to = function)
 #include "vector_avx512bf16.h"
+#include "vector_vnni.h"
+#include "bytes.h"
+
+enum { PAIRS, BYTES }; // what a row's words hold: two bfloat16, or four bytes
+
+#define MULTIPLY(kind, c, a, b)                                                                              \
+    do {                                                                                                     \
+        if (kind == BYTES)                                                                                   \
+            TILE_MULTIPLY_BYTES(c, a, b);                                                                    \
+        else                                                                                                 \
+            TILE_MULTIPLY(c, a, b);                                                                          \
+    } while (0)
 
 enum {
-    STEP_BYTES = MR_TILE_PAIRS * 4, // of a row of inputs
+    STEP_BYTES = MR_TILE_LINE, // of a row of inputs
     PANEL_LINE = MR_PANEL * 4,
     PANEL_STEP = MR_TILE_PAIRS * PANEL_LINE,
     OUT_LINE = MR_PANEL * 4,
@@ -19,22 +31,23 @@ INLINE void use_products(void) {
     mr_tiles_now = &mr_tiles_of_products;
 }
 
-static void up_to_16_rows(const char *a, size_t a_bytes, const char *panel, int32_t steps, float *out) {
+INLINE void up_to_16_rows(int kind, const char *a, size_t a_bytes, const char *panel, int32_t steps, void *out) {
     TILE_ZERO(0);
     TILE_ZERO(1);
     for (int32_t s = 0; s < steps; s++, a += STEP_BYTES, panel += PANEL_STEP) {
         TILE_LOAD(4, a, a_bytes);
         TILE_LOAD(6, panel, PANEL_LINE);
-        TILE_MULTIPLY(0, 4, 6);
+        MULTIPLY(kind, 0, 4, 6);
         TILE_LOAD(7, panel + MR_TILE_LINE, PANEL_LINE);
-        TILE_MULTIPLY(1, 4, 7);
+        MULTIPLY(kind, 1, 4, 7);
     }
     TILE_STORE(0, out, OUT_LINE);
-    TILE_STORE(1, out + 16, OUT_LINE);
+    TILE_STORE(1, (char *)out + MR_TILE_LINE, OUT_LINE);
 }
 
-static void up_to_32_rows(const char *a, size_t a_bytes, const char *panel, int32_t steps, float *out) {
+INLINE void up_to_32_rows(int kind, const char *a, size_t a_bytes, const char *panel, int32_t steps, void *out) {
     const char *lower = a + MR_TILE_HEIGHT * a_bytes;
+    char *lower_out = (char *)out + MR_TILE_HEIGHT * OUT_LINE;
     TILE_ZERO(0);
     TILE_ZERO(1);
     TILE_ZERO(2);
@@ -42,27 +55,47 @@ static void up_to_32_rows(const char *a, size_t a_bytes, const char *panel, int3
     for (int32_t s = 0; s < steps; s++, a += STEP_BYTES, lower += STEP_BYTES, panel += PANEL_STEP) {
         TILE_LOAD(4, a, a_bytes);
         TILE_LOAD(6, panel, PANEL_LINE);
-        TILE_MULTIPLY(0, 4, 6);
+        MULTIPLY(kind, 0, 4, 6);
         TILE_LOAD(7, panel + MR_TILE_LINE, PANEL_LINE);
-        TILE_MULTIPLY(1, 4, 7);
+        MULTIPLY(kind, 1, 4, 7);
         TILE_LOAD(5, lower, a_bytes);
-        TILE_MULTIPLY(2, 5, 6);
-        TILE_MULTIPLY(3, 5, 7);
+        MULTIPLY(kind, 2, 5, 6);
+        MULTIPLY(kind, 3, 5, 7);
     }
     TILE_STORE(0, out, OUT_LINE);
-    TILE_STORE(1, out + 16, OUT_LINE);
-    TILE_STORE(2, out + MR_TILE_HEIGHT * MR_PANEL, OUT_LINE);
-    TILE_STORE(3, out + MR_TILE_HEIGHT * MR_PANEL + 16, OUT_LINE);
+    TILE_STORE(1, (char *)out + MR_TILE_LINE, OUT_LINE);
+    TILE_STORE(2, lower_out, OUT_LINE);
+    TILE_STORE(3, lower_out + MR_TILE_LINE, OUT_LINE);
+}
+
+INLINE void multiply_tiles(
+    int kind, const char *a, size_t a_bytes, int32_t rows, const char *panel, size_t input_bytes, void *out) {
+    int32_t steps = (int32_t)((input_bytes + STEP_BYTES - 1) / STEP_BYTES);
+    use_products();
+    if (rows > MR_TILE_HEIGHT)
+        up_to_32_rows(kind, a, a_bytes, panel, steps, out);
+    else
+        up_to_16_rows(kind, a, a_bytes, panel, steps, out);
 }
 
 static void
 tile_bf16(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
-    use_products();
-    int32_t steps = (inputs + 2 * MR_TILE_PAIRS - 1) / (2 * MR_TILE_PAIRS);
-    if (rows > MR_TILE_HEIGHT)
-        up_to_32_rows(a, a_bytes, panel, steps, out);
-    else
-        up_to_16_rows(a, a_bytes, panel, steps, out);
+    multiply_tiles(PAIRS, a, a_bytes, rows, panel, (size_t)inputs * 2, out);
+}
+
+// Sums of whole numbers come to lie where the result does, and are then scaled in place.
+static void
+tile_bytes(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
+    const char *tail = (const char *)panel + mr_byte_inputs(inputs) * MR_PANEL, *row = a;
+    multiply_tiles(BYTES, row + MR_BYTE_HEADER, a_bytes, rows, panel, (size_t)inputs, out);
+    for (int32_t r = 0; r < rows; r++, row += a_bytes, out += MR_PANEL) {
+        vf scale = v_set(*(const float *)(const void *)row);
+#pragma clang loop unroll(full)
+        for (int n = 0; n < MR_PANEL; n += LANES) {
+            vi sums = _mm512_add_epi32(w_load(out + n), w_load(tail + n * 4));
+            v_store(out + n, scaled_sums(sums, scale, tail + (MR_PANEL + n) * 4));
+        }
+    }
 }
 
 // Zero up to whole steps, as panels are.
@@ -96,6 +129,7 @@ static double peak_bf16(int64_t steps) {
 void mr_gemm_amx(mr_kernels *kernels) {
     kernels->round_inputs = round_inputs;
     kernels->products[MR_BFLOAT16] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, tile_bf16};
+    kernels->products[MR_INT8] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, tile_bytes};
     kernels->peak_bf16 = peak_bf16;
 }
 #endif

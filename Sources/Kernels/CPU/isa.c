@@ -23,6 +23,7 @@ static bool may_use_tiles(void) {
     __builtin_cpu_init();
 #ifdef __linux__
     return __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+           __builtin_cpu_supports("amx-int8") &&
            syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 #else
     return false;

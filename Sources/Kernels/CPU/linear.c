@@ -28,10 +28,19 @@ static void round_rows(void *context, int32_t begin, int32_t end, int32_t thread
     for (int32_t r = begin; r < end; r++) {
         char *target = (char *)job->engine->inputs.data + (size_t)r * job->input_bytes;
         const float *x = job->x.data + r * job->x.stride;
-        if (job->matrix->precision == MR_INT8)
-            job->engine->kernels.quantize_inputs(x, job->matrix->inputs, target);
-        else
-            job->engine->kernels.round_inputs(x, job->matrix->inputs, target);
+        job->engine->kernels.round_inputs(x, job->matrix->inputs, target);
+    }
+}
+
+static void quantize_rows(void *context, int32_t begin, int32_t end, int32_t thread) {
+    (void)thread;
+    const linear_job *job = context;
+    float turned[MR_MAX_BYTE_INPUTS];
+    for (int32_t r = begin; r < end; r++) {
+        const mr_kernels *kernels = &job->engine->kernels;
+        kernels->turn(job->x.data + r * job->x.stride, job->matrix->inputs, turned);
+        kernels->quantize(
+            turned, job->matrix->inputs, (char *)job->engine->inputs.data + (size_t)r * job->input_bytes);
     }
 }
 
@@ -123,7 +132,8 @@ static void run(mr_engine *engine, linear_job *job, mr_task task) {
         job->input_bytes = mr_input_stride(
             precision == MR_INT8 ? mr_bytes_row(inputs) : mr_bf16_row(engine->kernels.bf16_input_bytes, inputs));
         job->inputs = engine->inputs.data;
-        mr_pool_run(engine->pool, job->rows, job->rows / (2 * threads) + 1, round_rows, job);
+        mr_task round = precision == MR_INT8 ? quantize_rows : round_rows;
+        mr_pool_run(engine->pool, job->rows, job->rows / (2 * threads) + 1, round, job);
     } else {
         job->input_bytes = (size_t)job->x.stride * 4;
         job->inputs = (const char *)job->x.data;

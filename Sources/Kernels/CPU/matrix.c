@@ -80,48 +80,43 @@ typedef struct {
     atomic_bool failed;
 } packing;
 
-// A stored row as it is placed into panels: `inputs` floats, and the same rounded.
+// A stored row as it is placed into panels: `inputs` floats, and the same rounded or turned.
 typedef struct {
     float *values;
     uint16_t *rounded;
+    float *turned;
 } row_scratch;
 
 static bool row_scratch_create(row_scratch *scratch, int32_t count) {
     scratch->values = malloc((size_t)count * sizeof(float));
     scratch->rounded = malloc(((size_t)count + 1) * sizeof(uint16_t));
-    return scratch->values != NULL && scratch->rounded != NULL;
+    scratch->turned = malloc((size_t)count * sizeof(float));
+    return scratch->values != NULL && scratch->rounded != NULL && scratch->turned != NULL;
 }
 
 static void row_scratch_free(row_scratch *scratch) {
     free(scratch->values);
     free(scratch->rounded);
+    free(scratch->turned);
 }
 
-// Rounds one output's weights of one group to bytes and places them. Weights that are not numbers make the scale NaN.
-static void quantize_group(char *panel, int32_t lane, const float *values, int32_t count) {
-    int32_t steps = (count + 3) / 4, sum = 0;
+// Rounds one output's turned weights to bytes and places them. Weights that are not numbers make the scale NaN.
+static void quantize_output(const mr_matrix *matrix, char *panel, int32_t lane, const float *values) {
+    int32_t sum = 0;
     float largest = 0, strange = 0;
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < matrix->inputs; i++) {
         largest = fmaxf(largest, fabsf(values[i]));
         strange += values[i] * 0;
     }
     float inverse = isnan(strange) ? 0 : mr_byte_inverse(largest);
-    for (int32_t i = 0; i < 4 * steps; i++) {
-        int8_t byte = i < count && inverse > 0 ? (int8_t)rintf(values[i] * inverse) : 0;
+    for (int32_t i = 0; i < matrix->inputs && inverse > 0; i++) {
+        int8_t byte = (int8_t)rintf(values[i] * inverse);
         ((int8_t *)panel)[(i / 4 * MR_PANEL + lane) * 4 + i % 4] = byte;
         sum += byte;
     }
-    char *tail = panel + (size_t)steps * MR_PANEL * 4;
+    char *tail = panel + mr_byte_inputs(matrix->inputs) * MR_PANEL;
     ((int32_t *)(void *)tail)[lane] = -128 * sum;
     ((float *)(void *)tail)[MR_PANEL + lane] = largest / 127 + strange;
-}
-
-static void quantize_output(const mr_matrix *matrix, char *panel, int32_t lane, const float *values) {
-    for (int32_t at = 0; at < matrix->inputs; at += MR_GROUP) {
-        int32_t count = matrix->inputs - at < MR_GROUP ? matrix->inputs - at : MR_GROUP;
-        quantize_group(panel, lane, values + at, count);
-        panel += ((size_t)(count + 3) / 4 + 2) * MR_PANEL * 4;
-    }
 }
 
 // All inputs of one output: one word (a float32, or two bfloat16) to each row of the panel; or bytes.
@@ -134,7 +129,8 @@ static void place_output(const packing *job, char *panel, int32_t lane, const ro
         source = row->rounded;
         words = (matrix->inputs + 1) / 2;
     } else if (matrix->precision == MR_INT8) {
-        quantize_output(matrix, panel, lane, row->values);
+        job->engine->kernels.turn(row->values, matrix->inputs, row->turned);
+        quantize_output(matrix, panel, lane, row->turned);
         return;
     }
     char *target = panel + (size_t)lane * 4;

@@ -2,7 +2,8 @@
 //
 // A register holds up to 16 rows of 64 bytes. A product adds to a tile of 16 x 16 float32 the product of 16 rows of
 // pairs of bfloat16 and as many rows of pairs of 16 outputs: the very words that panels (matrix.c) and spans of the
-// cache (cache.h) are made of. Each row of the left operand gives its own row of sums, whatever the others hold, and
+// cache (cache.h) are made of. Another one adds to 16 x 16 whole
+// numbers the product of rows of unsigned bytes and rows of four signed bytes of 16 outputs (bytes.h). Each row of the left operand gives its own row of sums, whatever the others hold, and
 // adds in ascending order of pairs: results do not depend on which rows share a tile, so rows that nobody asked for
 // may hold anything. Subnormal numbers count as zero.
 //
@@ -35,6 +36,7 @@ typedef struct {
 #define TILE_LOAD(t, from, stride) _tile_loadd(t, from, stride)
 #define TILE_STORE(t, to, stride) _tile_stored(t, to, stride)
 #define TILE_MULTIPLY(c, a, b) _tile_dpbf16ps(c, a, b)
+#define TILE_MULTIPLY_BYTES(c, a, b) _tile_dpbusd(c, a, b)
 #endif
 
 extern const mr_tile_layout mr_tiles_of_products;

@@ -1,5 +1,6 @@
 // Sixteen floats: what the kernel bodies (*_body.h) are written over, by AVX-512. Include within a target
 // region.
+#pragma once
 #include "x86.h"
 #include <stdint.h>
 

@@ -1,4 +1,5 @@
 // Sixteen floats, and dot products of pairs of bfloat16.
+#pragma once
 #include "vector_avx512.h"
 #define MR_PAIRS
 

@@ -7,5 +7,5 @@
 #define MR_TARGET_AVX512 MR_TARGET_AVX2 ",avx512f,avx512bw,avx512dq,avx512vl"
 #define MR_TARGET_VNNI MR_TARGET_AVX512 ",avx512vnni"
 #define MR_TARGET_AVX512BF16 MR_TARGET_AVX512 ",avx512bf16"
-#define MR_TARGET_AMX MR_TARGET_AVX512BF16 ",amx-tile,amx-bf16"
+#define MR_TARGET_AMX MR_TARGET_AVX512BF16 ",avx512vnni,amx-tile,amx-bf16,amx-int8"
 #endif
