@@ -14,6 +14,8 @@ package final class CPUDevice: Device {
     package let threads: Int
     /// Weights are rounded to bytes where that is possible, and their products' inputs, too.
     package let quantizesWeights: Bool
+    /// What keys and values are rounded to: as the compute type, or int8.
+    package let cacheType: CacheType
     let engine: OpaquePointer
     /// The step's batch as the kernels see it, and as it was given.
     let batch = CPUBatch()
@@ -29,7 +31,8 @@ package final class CPUDevice: Device {
     /// Throws `DeviceError` where a setting cannot be met or threads cannot be had.
     package init(
         computeType: ComputeType? = nil, threads: Int? = nil,
-        instructionSet: CPUFeatures.InstructionSet? = nil, quantizesWeights: Bool = false
+        instructionSet: CPUFeatures.InstructionSet? = nil, quantizesWeights: Bool = false,
+        cacheType: CacheType? = nil
     ) throws {
         let set = try instructionSet ?? CPUFeatures.chosen()
         guard set.isSupported else { throw DeviceError.badSetting("this CPU cannot run \(set)") }
@@ -44,7 +47,9 @@ package final class CPUDevice: Device {
         self.quantizesWeights = quantizesWeights
         self.instructionSet = set
         self.threads = count
-        self.computeType = computeType ?? Self.fasterComputeType(on: set)
+        let type = computeType ?? Self.fasterComputeType(on: set)
+        self.computeType = type
+        self.cacheType = try Self.cacheType(cacheType, computing: type)
         guard let engine = mr_engine_create(set.kernel, self.computeType == .bfloat16, Int32(count)) else {
             throw DeviceError.outOfMemory(what: "\(count) threads", bytes: 0)
         }
@@ -52,6 +57,17 @@ package final class CPUDevice: Device {
     }
 
     deinit { mr_engine_destroy(engine) }
+
+    private static func cacheType(_ wanted: CacheType?, computing type: ComputeType) throws -> CacheType {
+        let own: CacheType = type == .bfloat16 ? .bfloat16 : .float32
+        guard let wanted, wanted != own else { return own }
+        guard wanted == .int8, type == .bfloat16 else {
+            throw DeviceError.badSetting(
+                "a KV cache of \(wanted.rawValue) on a CPU that computes in \(type.rawValue): it can be "
+                    + (type == .bfloat16 ? "bfloat16 or int8" : "float32"))
+        }
+        return .int8
+    }
 
     /// bfloat16 wherever there are vector kernels. Where the CPU multiplies it, it is twice as fast. Where it is
     /// widened to float32 in registers, it costs a tenth at 64 rows and more (98 of 110 GFLOP/s a core on AVX-512,
@@ -65,7 +81,7 @@ package final class CPUDevice: Device {
 
     package var description: String {
         "cpu \(instructionSet), \(threads) thread\(threads == 1 ? "" : "s"), \(computeType.rawValue)"
-            + (quantizesWeights ? ", int8 weights" : "")
+            + (quantizesWeights ? ", int8 weights" : "") + (cacheType == .int8 ? ", int8 KV cache" : "")
     }
 
     // MARK: Loading
@@ -146,14 +162,25 @@ package final class CPUDevice: Device {
         guard shape.blockCount <= Int(Int32.max) / shape.blockSize else {
             throw DeviceError.unsupported("\(shape.blockCount) KV blocks of \(shape.blockSize)")
         }
-        return try CPUCache(shape, bytes: cacheBlockBytes(shape) * shape.blockCount)
+        return try CPUCache(shape, cacheType, bytes: cacheBlockBytes(shape) * shape.blockCount)
     }
 
     package func cacheBlockBytes(_ shape: CacheShape) -> Int {
         var kernel = mr_cache(
-            data: nil, layers: Int32(shape.layers), blocks: 1, block_size: Int32(shape.blockSize),
+            data: nil, type: cacheType.kernel, layers: Int32(shape.layers), blocks: 1, block_size: Int32(shape.blockSize),
             kv_heads: Int32(shape.keyValueHeads), head_width: Int32(shape.headWidth))
-        return mr_cache_block_bytes(engine, &kernel)
+        return mr_cache_block_bytes(&kernel)
+    }
+}
+
+extension CacheType {
+    var kernel: mr_cache_type {
+        switch self {
+        case .float32: MR_CACHE_FLOAT32
+        case .bfloat16: MR_CACHE_BFLOAT16
+        case .int8: MR_CACHE_INT8
+        case .fp8: preconditionFailure("the CPU has no such cache")
+        }
     }
 }
 

@@ -51,16 +51,18 @@ package final class CPURotation {
 /// Paged keys and values.
 package final class CPUCache {
     let shape: CacheShape
+    private let type: CacheType
     private let memory: CPUMemory
 
-    init(_ shape: CacheShape, bytes: Int) throws {
+    init(_ shape: CacheShape, _ type: CacheType, bytes: Int) throws {
         self.shape = shape
+        self.type = type
         memory = try CPUMemory(bytes: bytes, for: "the KV cache")
     }
 
     var kernel: mr_cache {
         mr_cache(
-            data: memory.base, layers: Int32(shape.layers), blocks: Int32(shape.blockCount),
+            data: memory.base, type: type.kernel, layers: Int32(shape.layers), blocks: Int32(shape.blockCount),
             block_size: Int32(shape.blockSize), kv_heads: Int32(shape.keyValueHeads),
             head_width: Int32(shape.headWidth))
     }

@@ -116,19 +116,21 @@ package enum ComputeType: String, Sendable, CaseIterable {
     case float32, bfloat16
 }
 
-/// What a GPU's KV cache holds: what its products take, or less. The CPU's holds what its products take.
+/// What a KV cache holds: what the device's products take, or less.
 package enum CacheType: String, Sendable, CaseIterable {
     /// Where the device computes in float32.
     case float32
     case bfloat16
-    /// 8-bit floats (e4m3, no scales): half the memory. Keys and values beyond 448 are cut off there.
+    /// GPU: 8-bit floats (e4m3, no scales): half the memory. Keys and values beyond 448 are cut off there.
     case fp8
+    /// CPU: whole numbers of 8 bits, each key and each value with a scale of its own: half the memory.
+    case int8
 
     package var elementBytes: Int {
         switch self {
         case .float32: 4
         case .bfloat16: 2
-        case .fp8: 1
+        case .fp8, .int8: 1
         }
     }
 }

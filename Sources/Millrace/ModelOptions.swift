@@ -34,7 +34,7 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "What a GPU's KV cache holds: bfloat16, fp8 (half the memory, a little less exact), or auto.",
+            "What the KV cache holds: auto, or with half the memory and a little less exact int8 (CPU) or fp8 (GPU).",
             valueName: "type"))
     var kvCacheDtype = "auto"
 
@@ -46,7 +46,7 @@ struct ModelOptions: ParsableArguments {
             throw ValidationError("--dtype '\(dtype)' is not one of auto, float32, bfloat16")
         }
         if kvCacheDtype != "auto", CacheType(rawValue: kvCacheDtype) == nil {
-            throw ValidationError("--kv-cache-dtype '\(kvCacheDtype)' is not one of auto, float32, bfloat16, fp8")
+            throw ValidationError("--kv-cache-dtype '\(kvCacheDtype)' is not one of auto, float32, bfloat16, int8, fp8")
         }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads \(threads) is not from 1 to 1024")

@@ -56,15 +56,17 @@ package enum DeviceChoice: Sendable, Equatable {
             guard !settings.keepsQuantised else {
                 throw DeviceError.unsupported("--weights stored on the CPU, which chooses by itself")
             }
-            guard settings.cacheType == nil else {
-                throw DeviceError.unsupported(
-                    "--kv-cache-dtype on the CPU, whose KV cache holds what --dtype says; leave it out")
+            guard settings.cacheType != .fp8 else {
+                throw DeviceError.unsupported("--kv-cache-dtype fp8 on the CPU: it has int8 for that")
             }
             return try CPUDevice(
                 computeType: settings.computeType, threads: settings.threads,
-                quantizesWeights: settings.quantizesWeights)
+                quantizesWeights: settings.quantizesWeights, cacheType: settings.cacheType)
         case .cuda(let ordinal):
             let isFloat32 = settings.computeType == .float32
+            guard settings.cacheType != .int8 else {
+                throw DeviceError.unsupported("--kv-cache-dtype int8 on \(name): it has fp8 for that")
+            }
             guard !isFloat32 || !settings.keepsQuantised && settings.cacheType ?? .float32 == .float32 else {
                 throw DeviceError.unsupported(
                     "--dtype float32 on \(name) with --weights stored or a narrower --kv-cache-dtype")

@@ -17,7 +17,7 @@ import Testing
         var blockSize = 16
     }
 
-    static let cases: [(KernelSetting, Case)] = KernelSetting.all.flatMap { setting in
+    static let cases: [(KernelSetting, Case)] = KernelSetting.caches.flatMap { setting in
         [
             Case(length: 75), Case(headWidth: 64, length: 75),
             Case(queryHeads: 4, keyValueHeads: 1, length: 75, window: 21),

@@ -31,7 +31,7 @@ import Testing
         Case(queryHeads: 3, keyValueHeads: 3, headWidth: 7, length: 50, window: 33),
     ]
 
-    @Test(arguments: KernelSetting.all, cases)
+    @Test(arguments: KernelSetting.caches, cases)
     func matchesDoublePrecision(_ setting: KernelSetting, _ test: Case) throws {
         var random = RandomNumbers(seed: UInt64(test.length))
         let qkv = random.floats(test.length * test.width, in: -2...2)
@@ -47,7 +47,9 @@ import Testing
         bench.device.attention(input, cache: cache, layer: 1, test.shape, into: output)
         for row in 0..<test.length {
             let expected = Self.reference(qkv, row: row, test, setting)
-            let tolerance: Double = setting.computeType == .float32 ? 2e-5 : 2e-2
+            // Bytes: up to 0.4% of the largest number of each key and value, which are up to 2.
+            let tolerance =
+                setting.cacheType == .int8 ? 5e-2 : setting.computeType == .float32 ? 2e-5 : 2e-2
             for (value, exact) in zip(output[row], expected) {
                 try #require(
                     abs(Double(value) - exact) <= tolerance, "row \(row): \(value), exactly \(exact)")

@@ -10,9 +10,11 @@ struct KernelSetting: Sendable, CustomTestStringConvertible {
     var quantizesWeights = false
     /// The kernels for AMX, without it.
     var emulatesTiles = false
+    var cacheType: CacheType?
 
     var testDescription: String {
         "\(instructionSet) \(computeType)\(quantizesWeights ? " int8" : "")\(emulatesTiles ? " tiles" : "")"
+            + (cacheType.map { " \($0) cache" } ?? "")
     }
 
     /// All that this machine runs.
@@ -33,6 +35,15 @@ struct KernelSetting: Sendable, CustomTestStringConvertible {
         + emulated.map {
             var setting = $0
             setting.quantizesWeights = true
+            return setting
+        }
+
+    /// All, and again with a cache of bytes where that is possible.
+    static let caches =
+        all
+        + all.filter { $0.computeType == .bfloat16 }.map {
+            var setting = $0
+            setting.cacheType = .int8
             return setting
         }
 

@@ -24,7 +24,7 @@ import Worker
 
     @Test(arguments: [
         (DeviceChoice.cuda(0), "int8"), (.cpu, "stored"), (.cpu, "--kv-cache-dtype"), (.cuda(0), "--dtype float32"),
-        (.cuda(0), "--kv-cache-dtype float32"),
+        (.cuda(0), "--kv-cache-dtype float32"), (.cuda(0), "--kv-cache-dtype int8"),
     ])
     func whatADeviceDoesNotHaveIsRefusedByName(_ device: DeviceChoice, _ what: String) {
         let wanted = settings {
@@ -33,6 +33,7 @@ import Worker
             $0.computeType = what == "--dtype float32" ? .float32 : nil
             if what == "--kv-cache-dtype" { $0.cacheType = .fp8 }
             if what == "--kv-cache-dtype float32" { $0.cacheType = .float32 }
+            if what == "--kv-cache-dtype int8" { $0.cacheType = .int8 }
         }
         #expect { try device.open(wanted) } throws: { "\($0)".contains(what) }
     }

@@ -14,6 +14,33 @@ typedef struct {
     int32_t chunks;
 } attention_job;
 
+// Widens the spans that the tile sees from bytes to bfloat16, into the end of its scratch, and has it read them there.
+static void widen(const mr_engine *engine, mr_attention_tile *tile) {
+    static const int32_t first_block[1] = {0};
+    int32_t padded = mr_padded_width(tile->head_width), slab;
+    size_t half = mr_span_half_bytes(MR_CACHE_INT8, tile->head_width),
+           wide = mr_span_half_bytes(MR_CACHE_BFLOAT16, tile->head_width);
+    char *spans = tile->scratch + mr_attention_bytes(tile->position + tile->rows);
+    int32_t seen = tile->position + 1,
+            from = tile->window > 0 && seen > tile->window ? seen - tile->window : 0;
+    for (int32_t s = from / MR_SPAN; s <= (tile->position + tile->rows - 1) / MR_SPAN; s++) {
+        const int8_t *keys = (const int8_t *)mr_tile_span(tile, s), *values = keys + half;
+        const float *scales = (const float *)(const void *)(keys + padded * MR_SPAN);
+        uint32_t *target = (uint32_t *)(void *)(spans + (size_t)s * 2 * wide);
+        engine->kernels.widen_keys(keys, scales, padded / 2, target);
+        target += wide / 4;
+        scales = (const float *)(const void *)(values + padded * MR_SPAN);
+        for (int32_t d = 0; d < padded; d += slab) {
+            slab = mr_slab_width(padded, d);
+            engine->kernels.widen_values(values + d * MR_SPAN, scales, slab, target + d * MR_SPAN / 2);
+        }
+    }
+    tile->head = spans;
+    tile->span_bytes = 2 * wide;
+    tile->table = first_block;
+    tile->spans_per_block = INT32_MAX;
+}
+
 // Item i is query chunk i % chunks of kv head i / chunks % kv_heads of tile i / chunks / kv_heads; a chunk is
 // up to MR_TILE_QUERIES of the query heads that share the kv head.
 static void attend(void *context, int32_t begin, int32_t end, int32_t thread) {
@@ -21,7 +48,7 @@ static void attend(void *context, int32_t begin, int32_t end, int32_t thread) {
     const mr_engine *engine = job->engine;
     const mr_cache *cache = job->cache;
     int32_t group = job->shape->query_heads / cache->kv_heads;
-    size_t head_bytes = 2 * mr_span_half_bytes(engine->bf16, cache->head_width);
+    size_t head_bytes = mr_span_head_bytes(cache);
     for (int32_t i = begin; i < end; i++) {
         const mr_row_tile *rows = &job->tiles[i / job->chunks / cache->kv_heads];
         const mr_sequence *sequence = &engine->batch.sequences[rows->sequence];
@@ -41,11 +68,12 @@ static void attend(void *context, int32_t begin, int32_t end, int32_t thread) {
             .scale = job->shape->scale,
             .soft_cap = job->shape->soft_cap,
             .head = job->layer + (size_t)head * head_bytes,
-            .span_bytes = mr_span_bytes(engine->bf16, cache),
+            .span_bytes = mr_span_bytes(cache),
             .table = engine->batch.block_tables + sequence->table_offset,
             .spans_per_block = cache->block_size / MR_SPAN,
             .scratch = (char *)engine->attention.data + (size_t)thread * engine->attention_slice,
         };
+        if (cache->type == MR_CACHE_INT8) widen(engine, &tile);
         if (engine->bf16)
             engine->kernels.attend_bf16(&tile);
         else
@@ -72,7 +100,7 @@ void mr_attention(
     int32_t group = shape->query_heads / cache->kv_heads;
     int32_t rows_per_tile = group >= MR_TILE_QUERIES ? 1 : MR_TILE_QUERIES / group;
     int32_t tiles = cut_tiles(engine, rows_per_tile);
-    size_t layer_bytes = mr_layer_spans(cache) * mr_span_bytes(engine->bf16, cache);
+    size_t layer_bytes = mr_layer_spans(cache) * mr_span_bytes(cache);
     attention_job job = {
         .engine = engine,
         .qkv = qkv,

@@ -15,8 +15,6 @@ enum { FLOATS, WIDENED, PAIRS };
 #include "attention_body.h"
 
 enum {
-    QUERY_BYTES = MR_MAX_HEAD_WIDTH * 2, // from one rounded query to the next
-    SUM_LINE = MR_MAX_HEAD_WIDTH * 4,
     HALF_PAIRS = MR_SPAN / 2, // pairs of positions in a span
     KEY_STEP = MR_TILE_PAIRS * MR_SPAN * 4,
 };
@@ -32,7 +30,7 @@ static void pad_queries(const attention *at) {
     int32_t width = (at->tile->head_width + 1) / 2 * 2, padded = mr_padded_width(width);
     if (padded == width) return;
     for (int32_t i = 0; i < at->queries; i++) {
-        memset(at->rounded + i * QUERY_BYTES + width * 2, 0, (size_t)(padded - width) * 2);
+        memset(at->rounded + (size_t)i * at->query_bytes + width * 2, 0, (size_t)(padded - width) * 2);
     }
 }
 
@@ -50,7 +48,7 @@ INLINE void score_spans(const attention *at, int spans, int32_t span) {
     int32_t pairs = mr_padded_width(at->tile->head_width) / 2, steps = pairs / MR_TILE_PAIRS;
     for (int32_t k = 0; k < steps; k++, queries += MR_TILE_LINE) {
         const size_t from = (size_t)k * KEY_STEP;
-        TILE_LOAD(4, queries, QUERY_BYTES);
+        TILE_LOAD(4, queries, at->query_bytes);
         TILE_LOAD(5, keys[0] + from, MR_TILE_LINE);
         TILE_MULTIPLY(0, 4, 5);
         if (spans < 4) continue;
@@ -63,7 +61,7 @@ INLINE void score_spans(const attention *at, int spans, int32_t span) {
     }
     if (pairs % MR_TILE_PAIRS != 0) {
         const size_t from = (size_t)steps * KEY_STEP;
-        TILE_LOAD(6, queries, QUERY_BYTES);
+        TILE_LOAD(6, queries, at->query_bytes);
         TILE_LOAD(7, keys[0] + from, MR_TILE_LINE);
         TILE_MULTIPLY(0, 6, 7);
         if (spans == 4) {
@@ -111,7 +109,7 @@ INLINE void sum_slab(const attention *at, int tiles, int32_t column) {
     uint32_t copy[HALF_PAIRS * MR_SLAB];
     int32_t padded = mr_padded_width(at->tile->head_width), width = mr_slab_width(padded, column);
     const size_t line = (size_t)width * 4, stride = (size_t)at->scores_stride * 4;
-    const size_t offset = mr_span_half_bytes(true, at->tile->head_width) +
+    const size_t offset = mr_span_half_bytes(MR_CACHE_BFLOAT16, at->tile->head_width) +
                           mr_value_word(padded, HALF_PAIRS, 0, column) * 4;
     int32_t written = at->tile->position + at->tile->rows - at->first_span * MR_SPAN;
     TILE_ZERO(0);
@@ -139,14 +137,15 @@ INLINE void sum_slab(const attention *at, int tiles, int32_t column) {
         }
     }
     float *sums = at->sums + column;
-    TILE_STORE(0, sums, SUM_LINE);
-    if (tiles > 1) TILE_STORE(1, sums + 16, SUM_LINE);
-    if (tiles > 2) TILE_STORE(2, sums + 32, SUM_LINE);
-    if (tiles > 3) TILE_STORE(3, sums + 48, SUM_LINE);
+    const size_t sum_line = (size_t)at->sums_stride * 4;
+    TILE_STORE(0, sums, sum_line);
+    if (tiles > 1) TILE_STORE(1, sums + 16, sum_line);
+    if (tiles > 2) TILE_STORE(2, sums + 32, sum_line);
+    if (tiles > 3) TILE_STORE(3, sums + 48, sum_line);
 }
 
 static void attend_bf16(const mr_attention_tile *tile) {
-    attention at = begin_attention(tile);
+    attention at = begin_attention(tile, PAIRS);
     use_attention();
     load_queries(&at, PAIRS);
     pad_queries(&at);

@@ -14,6 +14,7 @@ enum { MAX_ROWS = 6, MAX_COLUMNS = 4, SCORE_SPANS = 4, OUTPUT_COLUMNS = 4 };
 #include "product_body.h"
 #include "attention_body.h"
 #include "attention_product_body.h"
+#include "widen_body.h"
 
 static void attend_f32(const mr_attention_tile *tile) { attend(tile, FLOATS); }
 static void attend_bf16(const mr_attention_tile *tile) { attend(tile, MATRIX_KIND); }
@@ -22,5 +23,7 @@ static void attend_bf16(const mr_attention_tile *tile) { attend(tile, MATRIX_KIN
 void mr_attention_avx512(mr_kernels *kernels) {
     kernels->attend_f32 = attend_f32;
     kernels->attend_bf16 = attend_bf16;
+    kernels->widen_keys = widen_keys;
+    kernels->widen_values = widen_values;
 }
 #endif

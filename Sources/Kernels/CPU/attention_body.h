@@ -18,8 +18,10 @@ typedef struct {
     int32_t span_count; // to the last any query sees
     float *scores; // [queries][scores_stride], column 0 is position 0 of first_span
     int32_t scores_stride;
-    char *rounded; // [queries][MR_MAX_HEAD_WIDTH] 4-byte words: queries as the product takes them
-    float *sums; // [queries][MR_MAX_HEAD_WIDTH] outputs before division
+    char *rounded; // [queries], query_bytes apart: queries as the product takes them
+    size_t query_bytes;
+    float *sums; // [queries][sums_stride] outputs before division
+    int32_t sums_stride;
     float totals[MR_TILE_QUERIES];
 } attention;
 
@@ -34,25 +36,26 @@ INLINE int32_t visible_from(const attention *at, int32_t query) {
 }
 
 // `tile` with room for scores and sums cut from its scratch.
-INLINE attention begin_attention(const mr_attention_tile *tile) {
+INLINE attention begin_attention(const mr_attention_tile *tile, int kind) {
     attention at = {.tile = tile, .queries = tile->rows * tile->group};
     at.first_span = visible_from(&at, 0) / MR_SPAN;
     at.span_count = (tile->position + tile->rows - 1) / MR_SPAN + 1 - at.first_span;
     at.scores_stride = mr_scores_stride(at.span_count * MR_SPAN);
     at.scores = (float *)tile->scratch;
     at.rounded = tile->scratch + (size_t)MR_TILE_QUERIES * (size_t)at.scores_stride * 4;
-    at.sums = (float *)(at.rounded + (size_t)MR_TILE_QUERIES * MR_MAX_HEAD_WIDTH * 4);
+    size_t width = (size_t)mr_padded_width(tile->head_width);
+    at.query_bytes = ((width * (kind == PAIRS ? 2 : 4) + 63) / 64 | 1) * 64;
+    at.sums = (float *)(at.rounded + (size_t)MR_TILE_QUERIES * (MR_MAX_HEAD_WIDTH + 16) * 4);
+    at.sums_stride = (int32_t)(width / 16 | 1) * 16;
     return at;
 }
-
-INLINE size_t query_bytes(int kind) { return (size_t)MR_MAX_HEAD_WIDTH * (kind == PAIRS ? 2 : 4); }
 
 static void load_queries(const attention *at, int kind) {
     const mr_attention_tile *tile = at->tile;
     for (int32_t i = 0; i < at->queries; i++) {
         const float *query = tile->queries + i / tile->group * tile->query_stride +
                              i % tile->group * tile->head_width;
-        char *target = at->rounded + (size_t)i * query_bytes(kind);
+        char *target = at->rounded + (size_t)i * at->query_bytes;
         if (kind == FLOATS)
             memcpy(target, query, (size_t)tile->head_width * 4);
         else if (kind == WIDENED)
@@ -110,7 +113,7 @@ static void weigh(attention *at, int kind, int32_t query) {
 static void write_outputs(const attention *at) {
     const mr_attention_tile *tile = at->tile;
     for (int32_t i = 0; i < at->queries; i++) {
-        const float *sums = at->sums + (size_t)i * MR_MAX_HEAD_WIDTH;
+        const float *sums = at->sums + (size_t)i * (size_t)at->sums_stride;
         float *output = tile->outputs + i / tile->group * tile->output_stride +
                         i % tile->group * tile->head_width;
         vf share = v_set(1 / at->totals[i]);

@@ -17,9 +17,9 @@ INLINE void score_spans(const attention *at, int kind, int rows, int32_t query, 
             for (int r = 0; r < rows; r++) sums[r][s * SPAN_VECTORS + v] = v_zero();
         }
     }
-    const char *a = at->rounded + (size_t)query * query_bytes(kind);
+    const char *a = at->rounded + (size_t)query * at->query_bytes;
     int32_t steps = key_steps(kind, at->tile->head_width);
-    product(kind, rows, spans * SPAN_VECTORS, sums, a, query_bytes(kind), keys, MR_SPAN * 4, steps);
+    product(kind, rows, spans * SPAN_VECTORS, sums, a, at->query_bytes, keys, MR_SPAN * 4, steps);
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++) {
         float *scores = at->scores + (size_t)(query + r) * (size_t)at->scores_stride + span * MR_SPAN;
@@ -40,7 +40,7 @@ INLINE void score_queries(const attention *at, int kind, int rows, int32_t query
 INLINE const char *span_values(const attention *at, int kind, int32_t span, int32_t column) {
     const char *head = mr_tile_span(at->tile, at->first_span + span);
     int32_t padded = mr_padded_width(at->tile->head_width), rows = kind == FLOATS ? MR_SPAN : MR_SPAN / 2;
-    return head + mr_span_half_bytes(kind != FLOATS, at->tile->head_width) +
+    return head + mr_span_half_bytes(kind == FLOATS ? MR_CACHE_FLOAT32 : MR_CACHE_BFLOAT16, at->tile->head_width) +
            mr_value_word(padded, rows, 0, column) * 4;
 }
 
@@ -101,7 +101,7 @@ INLINE void add_spans(
     vf sums[MAX_ROWS][MAX_COLUMNS];
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++) {
-        const float *start = at->sums + (size_t)(query + r) * MR_MAX_HEAD_WIDTH + column;
+        const float *start = at->sums + (size_t)(query + r) * (size_t)at->sums_stride + column;
 #pragma clang loop unroll(full)
         for (int c = 0; c < columns; c++) sums[r][c] = v_load(start + c * LANES);
     }
@@ -112,7 +112,7 @@ INLINE void add_spans(
     }
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++) {
-        float *result = at->sums + (size_t)(query + r) * MR_MAX_HEAD_WIDTH + column;
+        float *result = at->sums + (size_t)(query + r) * (size_t)at->sums_stride + column;
 #pragma clang loop unroll(full)
         for (int c = 0; c < columns; c++) v_store(result + c * LANES, sums[r][c]);
     }
@@ -191,7 +191,7 @@ INLINE void sum_queries(const attention *at, int kind, int32_t rows, int32_t que
 }
 
 INLINE void attend(const mr_attention_tile *tile, int kind) {
-    attention at = begin_attention(tile);
+    attention at = begin_attention(tile, kind);
     load_queries(&at, kind);
     for (int32_t i = 0; i < at.queries; i += 6) {
         int32_t rows = at.queries - i < 6 ? at.queries - i : 6;
@@ -201,7 +201,7 @@ INLINE void attend(const mr_attention_tile *tile, int kind) {
     }
     for (int32_t i = 0; i < at.queries; i++) {
         weigh(&at, kind, i);
-        memset(at.sums + (size_t)i * MR_MAX_HEAD_WIDTH, 0, (size_t)mr_padded_width(tile->head_width) * 4);
+        memset(at.sums + (size_t)i * (size_t)at.sums_stride, 0, (size_t)mr_padded_width(tile->head_width) * 4);
     }
     for (int32_t i = 0; i < at.queries; i += 6) {
         sum_queries(&at, kind, at.queries - i < 6 ? at.queries - i : 6, i);

@@ -4,6 +4,7 @@
 #include "engine.h"
 #include "numbers.h"
 #pragma STDC FP_CONTRACT OFF
+#include "widen_body.h"
 
 static float key_at(const char *span, bool bf16, int32_t at, int32_t d) {
     if (bf16) return mr_bf16_to_f32(((const uint16_t *)span)[(d / 2 * MR_SPAN + at) * 2 + d % 2]);
@@ -11,7 +12,7 @@ static float key_at(const char *span, bool bf16, int32_t at, int32_t d) {
 }
 
 static float value_at(const char *span, bool bf16, int32_t width, int32_t at, int32_t d) {
-    const char *values = span + mr_span_half_bytes(bf16, width);
+    const char *values = span + mr_span_half_bytes(bf16 ? MR_CACHE_BFLOAT16 : MR_CACHE_FLOAT32, width);
     int32_t padded = mr_padded_width(width);
     if (!bf16) return ((const float *)values)[mr_value_word(padded, MR_SPAN, at, d)];
     return mr_bf16_to_f32(
@@ -65,4 +66,6 @@ static void attend_bf16(const mr_attention_tile *tile) { attend(tile, true); }
 void mr_attention_scalar(mr_kernels *kernels) {
     kernels->attend_f32 = attend_f32;
     kernels->attend_bf16 = attend_bf16;
+    kernels->widen_keys = widen_keys;
+    kernels->widen_values = widen_values;
 }

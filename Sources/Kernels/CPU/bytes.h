@@ -4,8 +4,8 @@
 // they were, but spreads an input that is far larger than its neighbours over a whole block of them: so one scale
 // serves a row. Blocks are the powers of two that make up a row, MR_TURN at most, the large ones first.
 //
-//   row:    float32 scale in a cache line of its own; then bytes, each turned input / scale to nearest, 128 added; up to a
-//           whole number of MR_BYTE_STEP, where weights are zero
+//   row:    float32 scale in a cache line of its own; then bytes, each turned input / scale to nearest, 128 added;
+//           up to a whole number of MR_BYTE_STEP, where weights are zero
 //   panel:  int8 [inputs / 4, whole steps of MR_BYTE_STEP inputs][MR_PANEL][4]; int32 [MR_PANEL], -128 times the sum of
 //           each output's weights, which undoes the 128; float32 [MR_PANEL], their scales
 #pragma once

@@ -6,8 +6,8 @@
 // A row is turned in pieces of this many vectors, whose butterflies stay in registers.
 enum { TURN_VECTORS = 8 };
 
-// One step of the butterflies, of inputs `distance` apart within a vector: lanes i and i ^ distance become their sum and
-// their difference.
+// One step of the butterflies, of inputs `distance` apart within a vector: lanes i and i ^ distance become their sum
+// and their difference.
 INLINE vf turn_lanes(vf x, int distance) {
     vf other = v_exchange(x, distance);
     // x + other where the lane comes first, other - x where second.

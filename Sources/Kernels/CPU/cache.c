@@ -1,10 +1,11 @@
 // Writing the KV cache: rotation of queries and keys, then keys and values into their slots. Layout: cache.h.
 #include "cache.h"
+#include "numbers.h"
 #include <math.h>
 #include <string.h>
 
-size_t mr_cache_block_bytes(const mr_engine *engine, const mr_cache *shape) {
-    return mr_span_bytes(engine->bf16, shape) * (size_t)(shape->block_size / MR_SPAN) * (size_t)shape->layers;
+size_t mr_cache_block_bytes(const mr_cache *shape) {
+    return mr_span_bytes(shape) * (size_t)(shape->block_size / MR_SPAN) * (size_t)shape->layers;
 }
 
 // Keys are scattered as 32-bit words (a pair of dimensions, or one float32), one to each vector of a span.
@@ -13,40 +14,78 @@ static void scatter_words(uint32_t *target, const void *source, int32_t count) {
     for (int32_t i = 0; i < count; i++) target[(size_t)i * MR_SPAN] = words[i];
 }
 
-void mr_store_head(
-    const mr_engine *engine, int32_t width, char *head, int32_t at, const float *key, const float *value) {
+static void store_floats(int32_t width, char *head, int32_t at, const float *key, const float *value) {
+    float *values = (float *)(void *)(head + mr_span_half_bytes(MR_CACHE_FLOAT32, width));
     int32_t padded = mr_padded_width(width);
-    char *values = head + mr_span_half_bytes(engine->bf16, width);
-    if (!engine->bf16) {
-        scatter_words((uint32_t *)head + at, key, width);
-        for (int32_t d = 0; d < width; d += MR_SLAB) {
-            size_t count = (size_t)(width - d < MR_SLAB ? width - d : MR_SLAB);
-            memcpy((float *)values + mr_value_word(padded, MR_SPAN, at, d), value + d, count * 4);
-        }
-        return;
+    scatter_words((uint32_t *)(void *)head + at, key, width);
+    for (int32_t d = 0; d < width; d += MR_SLAB) {
+        size_t count = (size_t)(width - d < MR_SLAB ? width - d : MR_SLAB);
+        memcpy(values + mr_value_word(padded, MR_SPAN, at, d), value + d, count * 4);
     }
+}
+
+static void store_bf16(
+    const mr_engine *engine, int32_t width, char *head, int32_t at, const float *key, const float *value) {
+    uint16_t *values = (uint16_t *)(void *)(head + mr_span_half_bytes(MR_CACHE_BFLOAT16, width));
     uint16_t rounded[MR_MAX_HEAD_WIDTH + 1];
     engine->kernels.to_bf16(key, width, rounded);
-    scatter_words((uint32_t *)head + at, rounded, (width + 1) / 2);
+    scatter_words((uint32_t *)(void *)head + at, rounded, (width + 1) / 2);
     engine->kernels.to_bf16(value, width, rounded);
+    int32_t padded = mr_padded_width(width);
     for (int32_t d = 0; d < width; d += MR_SLAB) {
         int32_t count = width - d < MR_SLAB ? width - d : MR_SLAB;
-        uint16_t *target = (uint16_t *)values + 2 * mr_value_word(padded, MR_SPAN / 2, at / 2, d) + at % 2;
+        uint16_t *target = values + 2 * mr_value_word(padded, MR_SPAN / 2, at / 2, d) + at % 2;
         for (int32_t i = 0; i < count; i++) target[2 * i] = rounded[d + i];
+    }
+}
+
+// Rounds to bytes; returns the scale, which is NaN where a number is not one.
+static float round_to_bytes(const float *x, int32_t count, int8_t *bytes) {
+    float largest = 0, strange = 0;
+    for (int32_t i = 0; i < count; i++) {
+        largest = fmaxf(largest, fabsf(x[i]));
+        strange += x[i] * 0;
+    }
+    float inverse = isnan(strange) ? 0 : mr_byte_inverse(largest);
+    for (int32_t i = 0; i < count; i++) bytes[i] = inverse > 0 ? (int8_t)rintf(x[i] * inverse) : 0;
+    return largest / 127 + strange;
+}
+
+static void store_bytes(int32_t width, char *head, int32_t at, const float *key, const float *value) {
+    size_t half = mr_span_half_bytes(MR_CACHE_INT8, width);
+    int32_t padded = mr_padded_width(width);
+    int8_t bytes[MR_MAX_HEAD_WIDTH], *keys = (int8_t *)head, *values = (int8_t *)head + half;
+    float *scales = (float *)(void *)(head + padded * MR_SPAN);
+    scales[at] = round_to_bytes(key, width, bytes);
+    for (int32_t d = 0; d < width; d++) keys[(d / 2 * MR_SPAN + at) * 2 + d % 2] = bytes[d];
+    scales = (float *)(void *)((char *)scales + half);
+    scales[at] = round_to_bytes(value, width, bytes);
+    for (int32_t d = 0; d < width; d++) {
+        values[2 * mr_value_word(padded, MR_SPAN / 2, at / 2, d) + (size_t)at % 2] = bytes[d];
+    }
+}
+
+void mr_store_head(
+    const mr_engine *engine, mr_cache_type type, int32_t width, char *head, int32_t at, const float *key,
+    const float *value) {
+    switch (type) {
+    case MR_CACHE_FLOAT32: store_floats(width, head, at, key, value); break;
+    case MR_CACHE_BFLOAT16: store_bf16(engine, width, head, at, key, value); break;
+    case MR_CACHE_INT8: store_bytes(width, head, at, key, value); break;
     }
 }
 
 void mr_poison_blocks(const mr_engine *engine, const mr_cache *cache, int32_t first, int32_t count) {
     float nan[MR_MAX_HEAD_WIDTH];
     for (int32_t d = 0; d < MR_MAX_HEAD_WIDTH; d++) nan[d] = NAN;
-    size_t head_bytes = 2 * mr_span_half_bytes(engine->bf16, cache->head_width);
+    size_t head_bytes = mr_span_head_bytes(cache);
     size_t per_block = (size_t)(cache->block_size / MR_SPAN) * (size_t)cache->kv_heads;
     for (int32_t layer = 0; layer < cache->layers; layer++) {
         char *blocks = (char *)cache->data +
-                       (size_t)layer * mr_layer_spans(cache) * mr_span_bytes(engine->bf16, cache);
+                       (size_t)layer * mr_layer_spans(cache) * mr_span_bytes(cache);
         for (size_t head = (size_t)first * per_block; head < (size_t)(first + count) * per_block; head++) {
             for (int32_t at = 0; at < MR_SPAN; at++) {
-                mr_store_head(engine, cache->head_width, blocks + head * head_bytes, at, nan, nan);
+                mr_store_head(engine, cache->type, cache->head_width, blocks + head * head_bytes, at, nan, nan);
             }
         }
     }
@@ -67,8 +106,7 @@ static void rotate_and_store_rows(void *context, int32_t begin, int32_t end, int
     const mr_engine *engine = job->engine;
     const mr_cache *cache = job->cache;
     const mr_rotation *rotation = job->rotation;
-    size_t span_bytes = mr_span_bytes(engine->bf16, cache);
-    size_t head_bytes = 2 * mr_span_half_bytes(engine->bf16, cache->head_width);
+    size_t span_bytes = mr_span_bytes(cache), head_bytes = mr_span_head_bytes(cache);
     char *layer = (char *)cache->data + (size_t)job->layer * mr_layer_spans(cache) * span_bytes;
     int32_t rotated = job->heads + cache->kv_heads;
     for (int32_t r = begin; r < end; r++) {
@@ -84,8 +122,8 @@ static void rotate_and_store_rows(void *context, int32_t begin, int32_t end, int
         const float *key = heads + job->heads * cache->head_width;
         const float *value = key + cache->kv_heads * cache->head_width;
         for (int32_t h = 0; h < cache->kv_heads; h++) {
-            mr_store_head(
-                engine, cache->head_width, span + (size_t)h * head_bytes, slot % MR_SPAN, key, value);
+            char *head = span + (size_t)h * head_bytes;
+            mr_store_head(engine, cache->type, cache->head_width, head, slot % MR_SPAN, key, value);
             key += cache->head_width;
             value += cache->head_width;
         }

@@ -29,7 +29,9 @@ void mr_engine_parallel(mr_engine *engine, int32_t count, int32_t grain, mr_task
 }
 
 static bool reserve_attention(mr_engine *engine) {
-    size_t slice = mr_attention_bytes(engine->longest);
+    // After it the spans of a cache of bytes, widened; memory that nobody touches costs nothing.
+    size_t widened = ((size_t)engine->longest + MR_SPAN) * MR_MAX_HEAD_WIDTH * 2 * 2;
+    size_t slice = mr_attention_bytes(engine->longest) + (engine->bf16 ? widened : 0);
     slice = (slice + 4095) / 4096 * 4096;
     if (slice <= engine->attention_slice) return true;
     size_t grown = slice + slice / 2 / 4096 * 4096;

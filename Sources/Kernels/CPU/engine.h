@@ -106,6 +106,8 @@ typedef struct {
     // Attention.
     void (*attend_f32)(const mr_attention_tile *tile);
     void (*attend_bf16)(const mr_attention_tile *tile);
+    void (*widen_keys)(const int8_t *bytes, const float *scales, int32_t pairs, uint32_t *words);
+    void (*widen_values)(const int8_t *bytes, const float *scales, int32_t width, uint32_t *words);
 
     // Scans of logits, as in ckernels.h.
     int64_t (*argmax)(const float *values, int64_t count);
@@ -186,8 +188,9 @@ static inline size_t mr_input_stride(size_t row_bytes) {
 }
 
 // Scratch of an attention tile, in floats: scores [MR_TILE_QUERIES][scores stride], then rounded queries and
-// accumulators [MR_TILE_QUERIES][MR_MAX_HEAD_WIDTH] each.
-static inline int32_t mr_scores_stride(int32_t positions) { return (positions + 63) / 64 * 64 + 64; }
+// accumulators, up to [MR_TILE_QUERIES][MR_MAX_HEAD_WIDTH + 16] each. Rows are an odd number of cache lines, so that
+// they fall into different sets of the first-level cache.
+static inline int32_t mr_scores_stride(int32_t positions) { return (positions + 63) / 64 * 64 + 16; }
 static inline size_t mr_attention_bytes(int32_t positions) {
-    return MR_TILE_QUERIES * 4 * ((size_t)mr_scores_stride(positions) + 2 * MR_MAX_HEAD_WIDTH);
+    return MR_TILE_QUERIES * 4 * ((size_t)mr_scores_stride(positions) + 2 * (MR_MAX_HEAD_WIDTH + 16));
 }

@@ -2,10 +2,10 @@
 //
 // A register holds up to 16 rows of 64 bytes. A product adds to a tile of 16 x 16 float32 the product of 16 rows of
 // pairs of bfloat16 and as many rows of pairs of 16 outputs: the very words that panels (matrix.c) and spans of the
-// cache (cache.h) are made of. Another one adds to 16 x 16 whole
-// numbers the product of rows of unsigned bytes and rows of four signed bytes of 16 outputs (bytes.h). Each row of the left operand gives its own row of sums, whatever the others hold, and
-// adds in ascending order of pairs: results do not depend on which rows share a tile, so rows that nobody asked for
-// may hold anything. Subnormal numbers count as zero.
+// cache (cache.h) are made of. Another one adds to 16 x 16 whole numbers the product of rows of unsigned bytes and rows
+// of four signed bytes of 16 outputs (bytes.h). Each row of the left operand gives its own row of sums, whatever the
+// others hold, and adds in ascending order: results do not depend on which rows share a tile, so rows that nobody asked
+// for may hold anything. Subnormal numbers count as zero.
 //
 // Tests define MR_EMULATED_TILES and supply the same instructions in C (Tests/TileEmulation), for machines without.
 // Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1 chapter 18, volume 2 (TDPBF16PS).

@@ -204,10 +204,14 @@ bool mr_add_mixture(
 // Widest head that attention takes.
 enum { MR_MAX_HEAD_WIDTH = 1024 };
 
+// What keys and values are rounded to. Bytes, each position's with a scale of its own, are for engines of bfloat16.
+typedef enum { MR_CACHE_FLOAT32 = 0, MR_CACHE_BFLOAT16, MR_CACHE_INT8 } mr_cache_type;
+
 // Paged keys and values: [layer][block of 16 positions][kv head][keys, values]; see cache.h for what a head
 // holds.
 typedef struct {
     void *data;
+    mr_cache_type type;
     int32_t layers;
     int32_t blocks; // of block_size positions
     int32_t block_size; // a multiple of 16
@@ -216,7 +220,7 @@ typedef struct {
 } mr_cache;
 
 // Bytes of one block of block_size positions over all layers.
-size_t mr_cache_block_bytes(const mr_engine *engine, const mr_cache *shape);
+size_t mr_cache_block_bytes(const mr_cache *shape);
 
 // Stores NaN as every key and value of the blocks, for tests.
 void mr_poison_blocks(const mr_engine *engine, const mr_cache *cache, int32_t first, int32_t count);
