@@ -167,8 +167,8 @@ package final class CPUDevice: Device {
 
     package func cacheBlockBytes(_ shape: CacheShape) -> Int {
         var kernel = mr_cache(
-            data: nil, type: cacheType.kernel, layers: Int32(shape.layers), blocks: 1, block_size: Int32(shape.blockSize),
-            kv_heads: Int32(shape.keyValueHeads), head_width: Int32(shape.headWidth))
+            data: nil, type: cacheType.kernel, layers: Int32(shape.layers), blocks: 1,
+            block_size: Int32(shape.blockSize), kv_heads: Int32(shape.keyValueHeads), head_width: Int32(shape.headWidth))
         return mr_cache_block_bytes(&kernel)
     }
 }

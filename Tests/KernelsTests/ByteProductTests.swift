@@ -101,8 +101,8 @@ import Testing
                 norm += exact * exact
             }
         }
-        // Uniform values rounded to 1/254 of their range, twice: 0.5% of each factor, deviations of both added up.
-        #expect((error / norm).squareRoot() < 0.01)
+        // The largest of 512 turned values is about 3.3 deviations: 0.75% of each factor, deviations of both added up.
+        #expect((error / norm).squareRoot() < 0.013)
     }
 
     @Test func everyInstructionSetGivesTheSameBits() throws {

@@ -113,8 +113,8 @@ void mr_dequantize_groups(const mr_groups *groups, float *out);
 // Weights [outputs, inputs] in panels of 32 outputs; each part starts at a panel of its own.
 typedef struct mr_matrix mr_matrix;
 
-// How weights are kept: float32; bfloat16; or bytes with a scale for each output, whose products round each row of inputs
-// to bytes, too, with a scale of its own (bytes.h). Of at most MR_MAX_BYTE_INPUTS inputs: exact sums stay in 32 bits.
+// How weights are kept: float32; bfloat16; or bytes with a scale for each output, whose products round each row of
+// inputs to bytes, too, with a scale of its own (bytes.h). Of at most MR_MAX_BYTE_INPUTS inputs: exact sums stay in 32 bits.
 enum { MR_MAX_BYTE_INPUTS = 1 << 15 };
 typedef enum { MR_FLOAT32 = 0, MR_BFLOAT16, MR_INT8, MR_PRECISIONS } mr_precision;
 
