@@ -162,13 +162,17 @@ package final class CPUDevice: Device {
         guard shape.blockCount <= Int(Int32.max) / shape.blockSize else {
             throw DeviceError.unsupported("\(shape.blockCount) KV blocks of \(shape.blockSize)")
         }
-        return try CPUCache(shape, cacheType, bytes: cacheBlockBytes(shape) * shape.blockCount)
+        let cache = try CPUCache(shape, cacheType, bytes: cacheBlockBytes(shape) * shape.blockCount)
+        var kernel = cache.kernel
+        mr_engine_use_cache(engine, &kernel)
+        return cache
     }
 
     package func cacheBlockBytes(_ shape: CacheShape) -> Int {
         var kernel = mr_cache(
             data: nil, type: cacheType.kernel, layers: Int32(shape.layers), blocks: 1,
-            block_size: Int32(shape.blockSize), kv_heads: Int32(shape.keyValueHeads), head_width: Int32(shape.headWidth))
+            block_size: Int32(shape.blockSize), kv_heads: Int32(shape.keyValueHeads),
+            head_width: Int32(shape.headWidth))
         return mr_cache_block_bytes(&kernel)
     }
 }

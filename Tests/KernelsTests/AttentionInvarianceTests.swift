@@ -50,6 +50,29 @@ import Testing
         }
     }
 
+    /// Before its row, and from where the window has left it, values that are not finite change no bit.
+    @Test(arguments: cases, [Float.nan, .infinity])
+    func whatIsNotANumberShowsOnlyWhereItIsSeen(_ test: (KernelSetting, Case), _ strange: Float) throws {
+        let (setting, shape) = test
+        var random = RandomNumbers(seed: 6)
+        let clean = random.floats(shape.length * shape.width, in: -2...2)
+        var broken = clean
+        let row = 37
+        for at in (row * shape.width + shape.width - shape.keyValueHeads * shape.headWidth)..<(row + 1) * shape.width {
+            broken[at] = strange
+        }
+        for chunks in [[shape.length], [20, shape.length - 20]] {
+            let plan = Plan(chunks: [chunks])
+            let expected = try run(setting, shape, [clean], plan)[0]
+            let result = try run(setting, shape, [broken], plan)[0]
+            let blind = shape.window.map { row + $0 } ?? shape.length
+            for other in 0..<shape.length where other < row || other >= blind {
+                try #require(result[other] == expected[other], "row \(other), chunks \(chunks)")
+            }
+            #expect(result[row].contains { !Float(bitPattern: $0).isFinite })
+        }
+    }
+
     /// Output bits of every row of every sequence that the plan runs.
     func run(_ setting: KernelSetting, _ test: Case, _ qkv: [[Float]], _ plan: Plan) throws -> [[[UInt32]]] {
         let bench = try KernelBench(setting, threads: plan.threads)

@@ -1,8 +1,9 @@
-// Attention by tdpbf16ps: 16 queries at once against 16 positions (scores) or 16 dimensions (outputs). Keys of a span
-// are right operands as they lie in the cache, 16 pairs of dimensions each; so are its values, 8 pairs of positions.
+// Attention by tdpbf16ps: up to 16 queries at once against 16 positions (scores) or 16 dimensions (outputs). Keys of a
+// span are right operands as they lie in the cache, 16 pairs of dimensions each; so are its values, 8 pairs of
+// positions.
 //
 // Scores and outputs of a query add its own terms in order of dimension and position; terms of positions that it does
-// not see are products with a weight of zero, which change nothing. Values that nobody has written are cleared first.
+// not see are products with a weight of zero, which change nothing where values are finite (see mend_sums).
 #include "tiles.h"
 #include <math.h>
 #include <string.h>
@@ -19,10 +20,11 @@ enum {
     KEY_STEP = MR_TILE_PAIRS * MR_SPAN * 4,
 };
 
-INLINE void use_attention(void) {
-    if (mr_tiles_now == &mr_tiles_of_attention) return;
-    TILE_LAYOUT(&mr_tiles_of_attention);
-    mr_tiles_now = &mr_tiles_of_attention;
+INLINE void use_attention(int32_t queries) {
+    const mr_tile_layout *layout = &mr_tiles_of_attention[queries - 1];
+    if (mr_tiles_now == layout) return;
+    TILE_LAYOUT(layout);
+    mr_tiles_now = layout;
 }
 
 // Keys are padded to whole vectors of dimensions by zeros; so must the queries be.
@@ -92,34 +94,36 @@ static void clear_unseen(const attention *at, int32_t query) {
     }
 }
 
-// Values of positions from `count` on, cleared: a copy of the `width` dimensions of a slab.
-static const char *only_written(const char *values, int32_t width, int32_t count, uint32_t *copy) {
+// Values of the `width` dimensions of a slab, those of positions outside from..<to cleared: a copy.
+static const char *only_seen(const char *values, int32_t width, int32_t from, int32_t to, uint32_t *copy) {
     for (int32_t pair = 0; pair < HALF_PAIRS; pair++) {
-        uint32_t keep = 2 * pair + 1 < count ? 0xffffffffu : 2 * pair < count ? 0xffffu : 0;
+        uint32_t first = 2 * pair >= from && 2 * pair < to ? 0x0000ffffu : 0;
+        uint32_t second = 2 * pair + 1 >= from && 2 * pair + 1 < to ? 0xffff0000u : 0;
         const char *line = values + (size_t)pair * (size_t)width * 4;
         for (int32_t d = 0; d < width; d += LANES) {
-            _mm512_storeu_si512(copy + pair * width + d, w_and(w_load(line + d * 4), w_set(keep)));
+            _mm512_storeu_si512(copy + pair * width + d, w_and(w_load(line + d * 4), w_set(first | second)));
         }
     }
     return (const char *)copy;
 }
 
-// Outputs of all queries in up to 64 dimensions from `column`, over all spans.
-INLINE void sum_slab(const attention *at, int tiles, int32_t column) {
-    uint32_t copy[HALF_PAIRS * MR_SLAB];
+// Sums of weights x values of all queries in up to 64 dimensions from `column`, over all spans; values of positions
+// outside from..<to (counted from the first span) do not matter. `sums` as the attention's.
+INLINE void
+sum_slab(const attention *at, int tiles, int32_t column, int32_t from, int32_t to, float *sums) {
+    _Alignas(64) uint32_t copy[HALF_PAIRS * MR_SLAB];
     int32_t padded = mr_padded_width(at->tile->head_width), width = mr_slab_width(padded, column);
     const size_t line = (size_t)width * 4, stride = (size_t)at->scores_stride * 4;
     const size_t offset = mr_span_half_bytes(MR_CACHE_BFLOAT16, at->tile->head_width) +
                           mr_value_word(padded, HALF_PAIRS, 0, column) * 4;
-    int32_t written = at->tile->position + at->tile->rows - at->first_span * MR_SPAN;
     TILE_ZERO(0);
     if (tiles > 1) TILE_ZERO(1);
     if (tiles > 2) TILE_ZERO(2);
     if (tiles > 3) TILE_ZERO(3);
     for (int32_t s = 0; s < at->span_count; s++) {
         const char *values = mr_tile_span(at->tile, at->first_span + s) + offset;
-        int32_t count = written - s * MR_SPAN;
-        if (count < MR_SPAN) values = only_written(values, width, count, copy);
+        int32_t first = from - s * MR_SPAN, end = to - s * MR_SPAN;
+        if (first > 0 || end < MR_SPAN) values = only_seen(values, width, first, end, copy);
         TILE_LOAD(6, at->scores + s * MR_SPAN, stride);
         TILE_LOAD(7, values, line);
         TILE_MULTIPLY(0, 6, 7);
@@ -136,17 +140,45 @@ INLINE void sum_slab(const attention *at, int tiles, int32_t column) {
             TILE_MULTIPLY(3, 6, 7);
         }
     }
-    float *sums = at->sums + column;
     const size_t sum_line = (size_t)at->sums_stride * 4;
-    TILE_STORE(0, sums, sum_line);
-    if (tiles > 1) TILE_STORE(1, sums + 16, sum_line);
-    if (tiles > 2) TILE_STORE(2, sums + 32, sum_line);
-    if (tiles > 3) TILE_STORE(3, sums + 48, sum_line);
+    TILE_STORE(0, sums + column, sum_line);
+    if (tiles > 1) TILE_STORE(1, sums + column + 16, sum_line);
+    if (tiles > 2) TILE_STORE(2, sums + column + 32, sum_line);
+    if (tiles > 3) TILE_STORE(3, sums + column + 48, sum_line);
+}
+
+static void sum_all(const attention *at, int32_t from, int32_t to, float *sums) {
+    int32_t column = 0, width = mr_padded_width(at->tile->head_width);
+    for (; column + MR_SLAB <= width; column += MR_SLAB) sum_slab(at, 4, column, from, to, sums);
+    switch ((width - column) / 16) {
+    case 1: sum_slab(at, 1, column, from, to, sums); break;
+    case 2: sum_slab(at, 2, column, from, to, sums); break;
+    case 3: sum_slab(at, 3, column, from, to, sums); break;
+    }
+}
+
+static bool is_finite(const float *sums, int32_t width) {
+    vf strange = v_zero();
+    for (int32_t d = 0; d < width; d += LANES) strange = v_fma(v_load(sums + d), v_zero(), strange);
+    return v_sum(strange) == 0;
+}
+
+// A weight of zero does not undo a value that is not finite, and a query must not see what its neighbours in the tile
+// do: whose sums are not finite, its sums are made once more, of the values that it sees itself.
+static void mend_sums(const attention *at) {
+    int32_t base = at->first_span * MR_SPAN, width = mr_padded_width(at->tile->head_width);
+    float *again = (float *)(void *)at->rounded; // the queries, no longer needed
+    for (int32_t i = 0; i < at->queries; i++) {
+        const size_t row = (size_t)i * (size_t)at->sums_stride;
+        if (is_finite(at->sums + row, width)) continue;
+        sum_all(at, visible_from(at, i) - base, position_of(at, i) + 1 - base, again);
+        memcpy(at->sums + row, again + row, (size_t)width * 4);
+    }
 }
 
 static void attend_bf16(const mr_attention_tile *tile) {
     attention at = begin_attention(tile, PAIRS);
-    use_attention();
+    use_attention(at.queries);
     load_queries(&at, PAIRS);
     pad_queries(&at);
     int32_t span = 0;
@@ -156,13 +188,9 @@ static void attend_bf16(const mr_attention_tile *tile) {
         weigh(&at, PAIRS, i);
         clear_unseen(&at, i);
     }
-    int32_t column = 0, width = mr_padded_width(tile->head_width);
-    for (; column + MR_SLAB <= width; column += MR_SLAB) sum_slab(&at, 4, column);
-    switch ((width - column) / 16) {
-    case 1: sum_slab(&at, 1, column); break;
-    case 2: sum_slab(&at, 2, column); break;
-    case 3: sum_slab(&at, 3, column); break;
-    }
+    // Nobody may have written what comes after the last row.
+    sum_all(&at, 0, tile->position + tile->rows - at.first_span * MR_SPAN, at.sums);
+    mend_sums(&at);
     write_outputs(&at);
 }
 #pragma clang attribute pop

@@ -61,5 +61,5 @@ tile_bytes(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32
 void mr_bytes_scalar(mr_kernels *kernels) {
     kernels->turn = turn;
     kernels->quantize = quantize;
-    kernels->products[MR_INT8] = (mr_tile_product){4, 1, tile_bytes};
+    kernels->products[MR_INT8] = (mr_tile_product){4, 1, MR_BLOCK_BYTES, tile_bytes};
 }

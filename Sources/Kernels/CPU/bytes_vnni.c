@@ -15,6 +15,6 @@ enum { MAX_ROWS = 12, MAX_COLUMNS = 2 };
 void mr_bytes_vnni(mr_kernels *kernels) {
     kernels->turn = turn;
     kernels->quantize = quantize;
-    kernels->products[MR_INT8] = (mr_tile_product){MAX_ROWS, 1, tile_bytes};
+    kernels->products[MR_INT8] = (mr_tile_product){MAX_ROWS, 1, MR_BLOCK_BYTES, tile_bytes};
 }
 #endif

@@ -3,6 +3,7 @@
 #include "numbers.h"
 #include <math.h>
 #include <string.h>
+#pragma STDC FP_CONTRACT OFF
 
 size_t mr_cache_block_bytes(const mr_cache *shape) {
     return mr_span_bytes(shape) * (size_t)(shape->block_size / MR_SPAN) * (size_t)shape->layers;
@@ -39,16 +40,17 @@ static void store_bf16(
     }
 }
 
-// Rounds to bytes; returns the scale, which is NaN where a number is not one.
+// Rounds to bytes; returns the scale, which is NaN where a number is not finite.
 static float round_to_bytes(const float *x, int32_t count, int8_t *bytes) {
-    float largest = 0, strange = 0;
+    uint32_t largest = 0;
     for (int32_t i = 0; i < count; i++) {
-        largest = fmaxf(largest, fabsf(x[i]));
-        strange += x[i] * 0;
+        uint32_t magnitude = mr_bits(x[i]) & 0x7fffffff;
+        if (magnitude > largest) largest = magnitude;
     }
-    float inverse = isnan(strange) ? 0 : mr_byte_inverse(largest);
-    for (int32_t i = 0; i < count; i++) bytes[i] = inverse > 0 ? (int8_t)rintf(x[i] * inverse) : 0;
-    return largest / 127 + strange;
+    bool finite = largest < 0x7f800000;
+    float inverse = finite ? mr_byte_inverse(mr_from_bits(largest)) : 0;
+    for (int32_t i = 0; i < count; i++) bytes[i] = inverse > 0 ? mr_round_to_byte(x[i] * inverse) : 0;
+    return finite ? mr_from_bits(largest) / 127 : NAN;
 }
 
 static void store_bytes(int32_t width, char *head, int32_t at, const float *key, const float *value) {

@@ -1,5 +1,6 @@
 // The engine: owns the thread pool and scratch, and holds the batch of the current step.
 #include "bytes.h"
+#include "cache.h"
 #include <stdlib.h>
 
 mr_engine *mr_engine_create(mr_isa isa, bool bf16, int32_t threads) {
@@ -29,15 +30,19 @@ void mr_engine_parallel(mr_engine *engine, int32_t count, int32_t grain, mr_task
 }
 
 static bool reserve_attention(mr_engine *engine) {
-    // After it the spans of a cache of bytes, widened; memory that nobody touches costs nothing.
-    size_t widened = ((size_t)engine->longest + MR_SPAN) * MR_MAX_HEAD_WIDTH * 2 * 2;
-    size_t slice = mr_attention_bytes(engine->longest) + (engine->bf16 ? widened : 0);
+    size_t widened = ((size_t)engine->longest + MR_SPAN) * engine->widened_bytes;
+    size_t slice = mr_attention_bytes(engine->longest) + widened;
     slice = (slice + 4095) / 4096 * 4096;
     if (slice <= engine->attention_slice) return true;
     size_t grown = slice + slice / 2 / 4096 * 4096;
     if (!mr_buffer_reserve(&engine->attention, grown * (size_t)mr_pool_threads(engine->pool))) return false;
     engine->attention_slice = grown;
     return true;
+}
+
+void mr_engine_use_cache(mr_engine *engine, const mr_cache *cache) {
+    size_t widened = cache->type == MR_CACHE_INT8 ? 2 * 2 * (size_t)mr_padded_width(cache->head_width) : 0;
+    if (widened > engine->widened_bytes) engine->widened_bytes = widened;
 }
 
 bool mr_engine_begin(mr_engine *engine, const mr_batch *batch) {

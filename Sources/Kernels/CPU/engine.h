@@ -6,6 +6,7 @@ enum {
     MR_PANEL = 32, // outputs in a panel of packed weights
     MR_SPAN = 16, // positions in a span of the KV cache: one vector of scores
     MR_TILE_ROWS = 32, // most rows any gemm tile computes at once
+    MR_BLOCK_BYTES = 512 * 1024, // most instruction sets' block_bytes, below
     MR_INPUT_STEP = 32, // panels of bfloat16 hold inputs up to a multiple of this, zeros at the end
     MR_TILE_QUERIES = 16 // most queries (rows * heads of a group) an attention tile holds
 };
@@ -62,6 +63,7 @@ typedef struct {
 typedef struct {
     int32_t rows; // most of a tile
     int32_t step; // tiles begin at multiples of it
+    int32_t block_bytes; // of rows that meet a panel at once: they stay in the second-level cache
     // out [rows][MR_PANEL] = a [rows][inputs] x panel; `a_bytes` from row to row. May read as many rows of `a`, and
     // write as many of `out`, as a tile has at most.
     void (*multiply)(
@@ -157,6 +159,7 @@ struct mr_engine {
     mr_buffer tiles; // attention's tiles of the batch: mr_row_tile[rows]
     mr_buffer attention; // attention scratch, one slice a thread
     size_t attention_slice;
+    size_t widened_bytes; // of one position's key and value, where a cache of bytes is widened before use
     int32_t longest; // positions of the batch's longest sequence
     mr_buffer mixture;
 };

@@ -23,6 +23,7 @@ enum {
     PANEL_LINE = MR_PANEL * 4,
     PANEL_STEP = MR_TILE_PAIRS * PANEL_LINE,
     OUT_LINE = MR_PANEL * 4,
+    BLOCK_BYTES = 1024 * 1024, // CPUs with tiles have 2 MB of second-level cache a core
 };
 
 INLINE void use_products(void) {
@@ -128,8 +129,8 @@ static double peak_bf16(int64_t steps) {
 
 void mr_gemm_amx(mr_kernels *kernels) {
     kernels->round_inputs = round_inputs;
-    kernels->products[MR_BFLOAT16] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, tile_bf16};
-    kernels->products[MR_INT8] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, tile_bytes};
+    kernels->products[MR_BFLOAT16] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, BLOCK_BYTES, tile_bf16};
+    kernels->products[MR_INT8] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, BLOCK_BYTES, tile_bytes};
     kernels->peak_bf16 = peak_bf16;
 }
 #endif

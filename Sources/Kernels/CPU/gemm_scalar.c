@@ -70,8 +70,8 @@ void mr_gemm_scalar(mr_kernels *kernels) {
     kernels->bf16_input_bytes = 4;
     kernels->round_inputs = round_inputs;
     kernels->to_bf16 = to_bf16;
-    kernels->products[MR_FLOAT32] = (mr_tile_product){4, 1, tile_f32};
-    kernels->products[MR_BFLOAT16] = (mr_tile_product){4, 1, tile_bf16};
+    kernels->products[MR_FLOAT32] = (mr_tile_product){4, 1, MR_BLOCK_BYTES, tile_f32};
+    kernels->products[MR_BFLOAT16] = (mr_tile_product){4, 1, MR_BLOCK_BYTES, tile_bf16};
     kernels->finish = finish;
     kernels->gate = gate;
 }

@@ -3,8 +3,7 @@
 // number of rows nor the division of work can change it.
 #include "bytes.h"
 
-// Rows of a block are reread for every panel and should stay in the second-level cache.
-enum { BLOCK_BYTES = 512 * 1024, MIN_BLOCK_ROWS = 48 };
+enum { MIN_BLOCK_ROWS = 48 };
 
 typedef struct {
     const mr_engine *engine;
@@ -138,7 +137,7 @@ static void run(mr_engine *engine, linear_job *job, mr_task task) {
         job->input_bytes = (size_t)job->x.stride * 4;
         job->inputs = (const char *)job->x.data;
     }
-    int32_t block = (int32_t)(BLOCK_BYTES / job->input_bytes);
+    int32_t block = (int32_t)((size_t)product_of(job)->block_bytes / job->input_bytes);
     if (block < MIN_BLOCK_ROWS) block = MIN_BLOCK_ROWS;
     int32_t blocks = (job->rows + block - 1) / block;
     if (blocks < 1) return;

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#pragma STDC FP_CONTRACT OFF
 
 static size_t panel_bytes(mr_precision precision, int32_t inputs) {
     size_t count = (size_t)inputs;
@@ -110,7 +111,7 @@ static void quantize_output(const mr_matrix *matrix, char *panel, int32_t lane, 
     }
     float inverse = isnan(strange) ? 0 : mr_byte_inverse(largest);
     for (int32_t i = 0; i < matrix->inputs && inverse > 0; i++) {
-        int8_t byte = (int8_t)rintf(values[i] * inverse);
+        int8_t byte = mr_round_to_byte(values[i] * inverse);
         ((int8_t *)panel)[(i / 4 * MR_PANEL + lane) * 4 + i % 4] = byte;
         sum += byte;
     }

@@ -29,6 +29,9 @@ static inline uint16_t mr_f32_to_bf16(float value) {
 // zeros, or of values so small that it would overflow: 0.
 static inline float mr_byte_inverse(float largest) { return largest > 1e-36f ? 127 / largest : 0; }
 
+// x, of -127...127, to the nearest whole number, ties to even: the last bits of a sum that has no others.
+static inline int8_t mr_round_to_byte(float x) { return (int8_t)(mr_bits(x + 0x1.8p23f) & 0xff); }
+
 // IEEE 754 half to float32, exact: normal numbers by re-biasing through a multiplication, which makes
 // subnormal halves come out right as well.
 static inline float mr_f16_to_f32(uint16_t half) {

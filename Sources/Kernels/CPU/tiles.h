@@ -40,7 +40,8 @@ typedef struct {
 #endif
 
 extern const mr_tile_layout mr_tiles_of_products;
-extern const mr_tile_layout mr_tiles_of_attention;
+extern const mr_tile_layout mr_tiles_of_attention[MR_TILE_QUERIES]; // by queries, from 1
 
-// The layout that this thread's registers have. Loading one takes some hundred cycles and clears them all.
+// The layout that this thread's registers have. Loading one takes some hundred cycles and clears them all. Nothing else
+// in the process may load or release layouts: by the ABI, a function might.
 extern _Thread_local const mr_tile_layout *mr_tiles_now;

@@ -114,7 +114,8 @@ void mr_dequantize_groups(const mr_groups *groups, float *out);
 typedef struct mr_matrix mr_matrix;
 
 // How weights are kept: float32; bfloat16; or bytes with a scale for each output, whose products round each row of
-// inputs to bytes, too, with a scale of its own (bytes.h). Of at most MR_MAX_BYTE_INPUTS inputs: exact sums stay in 32 bits.
+// inputs to bytes, too, with a scale of its own (bytes.h). Of at most MR_MAX_BYTE_INPUTS inputs: exact sums stay in 32
+// bits.
 enum { MR_MAX_BYTE_INPUTS = 1 << 15 };
 typedef enum { MR_FLOAT32 = 0, MR_BFLOAT16, MR_INT8, MR_PRECISIONS } mr_precision;
 
@@ -221,6 +222,9 @@ typedef struct {
 
 // Bytes of one block of block_size positions over all layers.
 size_t mr_cache_block_bytes(const mr_cache *shape);
+
+// Has the engine's steps make room for what reading this cache takes.
+void mr_engine_use_cache(mr_engine *engine, const mr_cache *cache);
 
 // Stores NaN as every key and value of the blocks, for tests.
 void mr_poison_blocks(const mr_engine *engine, const mr_cache *cache, int32_t first, int32_t count);
