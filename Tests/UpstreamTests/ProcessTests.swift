@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import JobQueue
+import Submitter
 import Testing
 
 @testable import Worker
@@ -222,15 +223,26 @@ import Testing
         // What local workers compute is left to them.
         #expect(try await queue.status(other).counts.queued == 1)
         let results = try await queue.results(batch, after: nil, limit: 500, order: .input)
+        var paid = 0
         for result in results {
+            paid += result.outcome.usage.costNanodollars
             guard case .response(200, let bytes) = result.outcome.result else { continue }
             let body = try JSON(parsing: bytes)
             let usage = result.outcome.usage
             let cost = Double(usage.promptTokens) + 2 * Double(usage.completionTokens)
             #expect(body["usage"]?["cost_usd"]?.double == cost / 1e6)
+            #expect(Double(usage.costNanodollars) == cost * 1000)
             #expect(body["model"]?.string == FakeGroq.model)
             #expect(result.outcome.backend == "groq")
         }
+        // What was sent twice is paid twice, and counted once.
+        #expect(paid > 0)
+        #expect(try scene.run(["usage", "--queue", path, "--by", "backend", "--json"]).terminationStatus == 0)
+        let usage = try JSON(parsing: scene.text("said.out")).array?.first
+        #expect(usage?["backend"]?.string == "groq")
+        #expect(usage?["usage"]?["cost_usd"]?.double == Double(paid) / 1e9)
+        #expect(try scene.run(["status", "--queue", path, batch.value]).terminationStatus == 0)
+        #expect(scene.text("said.out").contains("cost      \(paid.dollars)\n"))
         let again = try scene.computedAgain()
         #expect(again <= 64)
         if again > 0 { #expect(scene.text("said.err").contains("taken_over")) }

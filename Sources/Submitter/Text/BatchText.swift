@@ -33,6 +33,7 @@ extension BatchStatus {
         lines.append(
             "tokens    \(usage.promptTokens.grouped) prompt (\(usage.cachedTokens.grouped) from the prefix cache), "
                 + "\(usage.completionTokens.grouped) generated")
+        if usage.costNanodollars > 0 { lines.append("cost      \(usage.costNanodollars.dollars)") }
         lines.append("tenant    \(specification.tenant.shown), priority \(specification.priority)")
         var times = ["created \(createdAt.text)"]
         if let deadline, endedAt == nil { times.append("expires \(deadline.text)") }

@@ -94,13 +94,12 @@ extension UpstreamBatchWorker {
     ) -> (Settlement?, OutcomeError?, Spending) {
         let reply = UpstreamReply(status: line.status, body: line.body)
         switch UpstreamVerdict(reply, backend: record.target, model: record.model, isMapped: entry.isMapped) {
-        case .answered(let answer):
-            let body = spending?.priced(answer, backend: record.target, model: record.model) ?? answer.body
+        case .answered(let plain):
+            let answer = spending?.priced(plain, backend: record.target, model: record.model) ?? plain
             let outcome = Outcome(
-                result: .response(statusCode: 200, body: body), usage: answer.usage, backend: record.target,
+                result: .response(statusCode: 200, body: answer.body), usage: answer.usage, backend: record.target,
                 timings: answer.timings(waitedMs: 0, transfer: UpstreamTimings()))
-            let cost = spending?.spending(answer.usage, backend: record.target, model: record.model)
-            return (Settlement(lease: entry.lease, outcome: outcome), nil, cost ?? Spending())
+            return (Settlement(lease: entry.lease, outcome: outcome), nil, Spending(answer.usage))
         case .refused(let error):
             let outcome = Outcome(result: .error(error), backend: record.target)
             return (Settlement(lease: entry.lease, outcome: outcome), nil, Spending())

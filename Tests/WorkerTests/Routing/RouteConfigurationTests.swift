@@ -76,6 +76,10 @@ import Worker
             head + route + "[[price]]\nbackend = \"g\"\nmodels = \"*\"\ninput = -1\noutput = 1",
             "r.toml:11: price[0].input: must be a number"
         ),
+        (
+            head + route + "[[price]]\nbackend = \"l\"\nmodels = \"*\"\ninput = 1\noutput = 1",
+            "r.toml:9: price[0].backend: is local, and"
+        ),
         (head + route + "[[cap]]\nper = \"week\"\nusd = 1", "r.toml:9: cap[0].per: must be \"batch\""),
         (head + route + "[[cap]]\nper = \"batch\"", "r.toml:8: cap[0]: usd or tokens is missing"),
     ])
