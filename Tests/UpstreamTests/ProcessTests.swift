@@ -133,6 +133,20 @@ import Testing
         #expect(try scene.leaks() == [])
     }
 
+    /// A person in front of it is told why nothing happens.
+    @Test func anUpstreamThatFailsIsSaidOnce() async throws {
+        let scene = try await Scene(["rules": [["do": "status", "status": 503, "times": 40]]])
+        try scene.write("in.jsonl", Self.input(60))
+        #expect(try scene.run(Self.run(scene)).terminationStatus == 0, "\(scene.text("said.err"))")
+        #expect(try scene.lines("out.jsonl").count == 60)
+        let said = scene.text("said.err").split(separator: "\n").filter { $0.contains("made again") }
+        #expect(said.count == 1 && said[0].contains("groq answered 503"), "\(said)")
+        let quiet = try await Scene(["rules": [["do": "status", "status": 503, "times": 4]]])
+        try quiet.write("in.jsonl", Self.input(6))
+        #expect(try quiet.run(Self.run(quiet) + ["--quiet"]).terminationStatus == 0)
+        #expect(quiet.text("said.err").isEmpty)
+    }
+
     @Test func aParkedRouteEndsTheRunWithOneMessage() async throws {
         let scene = try await Scene(["revoked": [.string(FakeGroq.keyText)]])
         try scene.write("in.jsonl", Self.input(500))

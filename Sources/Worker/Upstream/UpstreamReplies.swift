@@ -45,6 +45,7 @@ extension UpstreamWorker {
             // Of what was cut off nobody knows what it has cost.
             spend(pending, wasCutOff ? pending.grant?.claim.most ?? Spending() : Spending())
             log.debug("an attempt failed: \(error.message)", metadata: lease.metadata)
+            if let note = failures.take(error, of: target.name, at: now) { log.warning("\(note)") }
             outbox.failures.append((lease, error, afterMs ?? retryMs(lease)))
         case .parked(let error, let scope):
             park(pending, error, scope, at: now)

@@ -69,6 +69,7 @@ package actor UpstreamWorker {
     var desk: UpstreamDesk
     var figures = UpstreamWorkFigures()
     var outbox = UpstreamOutbox()
+    var failures = FailureNotes()
     /// The last claim brought nothing that could be sent.
     var foundNothing = false
     var spillAt = Timestamp(milliseconds: 0)
