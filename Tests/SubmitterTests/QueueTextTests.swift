@@ -139,6 +139,18 @@ import Testing
         #expect(UsageReport([], by: [.day]).text == "no usage")
     }
 
+    @Test func aPausedBatchSaysWhy() {
+        var status = BatchStatus(
+            id: BatchID("b"), specification: BatchSpecification(), state: .inProgress,
+            counts: BatchCounts(total: 1, queued: 1), usage: Usage(), createdAt: Timestamp(milliseconds: 0),
+            acceptedAt: Timestamp(milliseconds: 0), endedAt: nil)
+        #expect(!status.text.contains("paused"))
+        #expect(status.json["paused_for"]?.isNull == true)
+        status.pausedFor = "the cap of $1.00 is reached"
+        #expect(status.text.contains("\npaused    the cap of $1.00 is reached\n"))
+        #expect(status.json["paused_for"]?.string == "the cap of $1.00 is reached")
+    }
+
     @Test func costsAreShownWhereThereAreAny() throws {
         func record(_ tenant: String, _ cost: Int) -> UsageRecord {
             UsageRecord(

@@ -226,7 +226,9 @@ import Testing
         while process.isRunning, try await queue.status(batch).state != .completed {
             try await Task.sleep(for: .milliseconds(20))
         }
-        #expect(try await queue.workers(at: WorkClock.system.now()).contains { $0.backend == "groq" })
+        #expect(try await queue.workers(at: WorkClock.system.now()).contains {
+            $0.backend == "groq" && $0.models == ["alias-*"]
+        })
         process.terminate()
         process.waitUntilExit()
         #expect(process.terminationStatus == 0, "\(scene.text("said.err"))")

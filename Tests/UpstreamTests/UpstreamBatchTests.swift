@@ -221,12 +221,13 @@ import Testing
     @Test func capsHoldForBatches() async throws {
         let bed = try await ForwardingBed()
         let batch = try await bed.submit(ForwardingTests.chats(10, more: #","max_tokens":100"#))
-        let cap = SpendCap(money: Money(nanodollars: 1_000_000))
+        // One request at most costs nearly that much.
+        let cap = SpendCap(money: Money(nanodollars: 340_000))
         try await work(
             bed, batch, until: { $0.pausedFor != nil && $0.counts.leased == 0 }, spending: spending(bed, cap))
         let paused = try await bed.queue.status(batch)
         #expect((1..<10).contains(paused.counts.completed), "\(paused.counts)")
-        #expect(paused.pausedFor?.contains("cap of $0.001 for batch") == true)
+        #expect(paused.pausedFor?.contains("cap of $0.00034 for batch") == true)
         for account in try await accounts(bed, batch) {
             #expect(account.spent == Spending(paused.usage))
             #expect(account.inReserve == Spending())
@@ -235,6 +236,16 @@ import Testing
         try await work(bed, batch, spending: spending(bed))
         #expect(try await bed.queue.status(batch).counts.completed == 10)
         #expect(try bed.computed().values.allSatisfy { $0 == 1 })
+    }
+
+    /// What is set aside for hours is no reason to stop for ever.
+    @Test func whatIsOnItsWayIsWaitedFor() async throws {
+        let bed = try await ForwardingBed()
+        let batch = try await bed.submit(ForwardingTests.chats(10, more: #","max_tokens":100"#))
+        try await work(bed, batch, spending: spending(bed, SpendCap(money: Money(nanodollars: 1_000_000))))
+        #expect(try await bed.queue.status(batch).counts.completed == 10)
+        #expect(try await (3...5).contains(batches(bed)))
+        #expect(bed.log.all.allSatisfy { !$0.contains("is paused") })
     }
 
     /// What a batch did compute before it was cancelled is paid for.

@@ -49,6 +49,8 @@ package struct SpendBook: Sendable {
     package struct CapReached: Error, Sendable, Equatable, CustomStringConvertible {
         package var scope: SpendScope.Kind
         package var description: String
+        /// It would fit if what is on its way cost nothing: it may fit when that has ended.
+        package var mayFitLater = false
     }
 
     private let records: any RecordStore
@@ -258,7 +260,8 @@ private struct Accounts {
                 + "\(account.spent.money) and \(account.spent.tokens) tokens spent, "
                 + "\(account.unproven.money) and \(account.unproven.tokens) tokens perhaps, "
                 + "\(reserved.money) and \(reserved.tokens) tokens on their way, "
-                + "and the next request can take \(wanted.money) and \(wanted.tokens) tokens; \(advice)")
+                + "and the next request can take \(wanted.money) and \(wanted.tokens) tokens; \(advice)",
+            mayFitLater: account.fits(wanted, within: cap))
     }
 
     var values: [[UInt8]?] {

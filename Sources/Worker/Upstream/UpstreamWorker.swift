@@ -99,7 +99,7 @@ package actor UpstreamWorker {
         self.clock = clock
         self.log = log
         service = UpstreamService(
-            name: settings.name, models: routing.served, everyMs: settings.serviceMs, at: clock.now())
+            name: settings.name, models: { routing.served }, everyMs: settings.serviceMs, at: clock.now())
     }
 
     /// Works until the goal is reached or `stop` has taken effect.

@@ -210,6 +210,8 @@ package actor UpstreamBatchWorker {
             }
             let lease = item.leased.lease
             unpaid.append(lease)
+            // What is on its way may be far cheaper than what is set aside for it, for hours: that is waited for.
+            if reached.mayFitLater { continue }
             guard paused.insert(lease.key.batch).inserted else { continue }
             if try await queue.pauseIfOpen(lease.key.batch, reason: reached.description, at: now) {
                 log.warning("batch \(lease.key.batch) is paused: \(reached)")
