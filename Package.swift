@@ -149,8 +149,10 @@ let package = Package(
         // A redis-server for tests that want one.
         .target(name: "RedisServer", path: "Tests/RedisServer", swiftSettings: strict),
         .testTarget(
-            name: "JobQueueTests", dependencies: ["JobQueue", "JSON", "QueueCrashProbe", "RedisServer"],
-            swiftSettings: strict),
+            name: "JobQueueTests",
+            dependencies: [
+                "JobQueue", "JSON", "QueueCrashProbe", "RedisServer", .product(name: "GRDB", package: "GRDB.swift"),
+            ], swiftSettings: strict),
         .testTarget(name: "Conformance", dependencies: ["JobQueue", "RedisServer"], swiftSettings: strict),
         .testTarget(
             name: "WorkerTests",
@@ -161,7 +163,7 @@ let package = Package(
         // The client of upstreams against Tests/FakeGroq, a server of their own.
         .testTarget(
             name: "UpstreamTests", dependencies: [
-                "Worker", "Scheduler", "JobQueue", "JSON", "Millrace", "CCurl", "RedisServer",
+                "Worker", "Scheduler", "JobQueue", "Submitter", "JSON", "Millrace", "CCurl", "RedisServer",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

@@ -46,7 +46,9 @@ extension LeaseClaim {
 
 extension Outcome {
     /// Tokens of one request above this are refused: no model makes them, and sums stay far from overflowing.
-    private static let maxTokens = 1 << 40
+    package static let maxTokens = 1 << 40
+    /// $8796 for one request; a thousand of them are still exact in a store that counts in doubles.
+    package static let maxCostNanodollars = 1 << 43
 
     /// - Throws: `invalidArgument` for what no store takes; `what` names whose outcome it is.
     func check(_ what: String, maxBodyBytes: Int) throws(JobQueueError) {
@@ -58,6 +60,11 @@ extension Outcome {
                     + "got \(usage.promptTokens) prompt, \(usage.completionTokens) completion, "
                     + "\(usage.cachedTokens) cached"
             )
+        }
+        guard (0...Self.maxCostNanodollars).contains(usage.costNanodollars) else {
+            throw .invalidArgument(
+                "\(what): the cost must be 0 to \(Self.maxCostNanodollars) billionths of a dollar, "
+                    + "got \(usage.costNanodollars)")
         }
         if case .response(_, let body) = result, body.count > maxBodyBytes {
             throw .invalidArgument(

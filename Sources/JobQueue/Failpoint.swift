@@ -7,7 +7,8 @@ import Synchronization
 /// call to Redis are `<script>.before` (not sent), `<script>.sent` (sent, not answered) and `<script>.replied`
 /// (answered, the answer not used); scripts are RedisScript.all's: `append`, `seal`, `lease`, `renew`, `settle`,
 /// `release`, `reclaim`, `cancel`, `goOn` ... A forwarder has `upstream.leased`, `.sent`, `.replied`, `.released`,
-/// `.settling` and `.settled`. Without the variable it costs one comparison.
+/// `.settling` and `.settled`, and for batches at upstreams `batch.leased`, `.written`, `.uploaded`, `.created`,
+/// `.settling`, `.released`, `.settled` and `.deleted`. Without the variable it costs one comparison.
 package enum Failpoint {
     package static let exitCode: Int32 = 86
 

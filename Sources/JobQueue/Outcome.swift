@@ -46,17 +46,22 @@ package struct OutcomeError: Error, Sendable, Equatable {
     }
 }
 
-/// Tokens that a request took.
+/// Tokens that a request took, and what it cost.
 package struct Usage: Sendable, Equatable {
     package var promptTokens: Int
     package var completionTokens: Int
     /// Prompt tokens whose K/V came from the prefix cache; part of `promptTokens`.
     package var cachedTokens: Int
+    /// In billionths of a US dollar, so that sums are exact; 0 where nobody wrote a price down.
+    package var costNanodollars: Int
 
-    package init(promptTokens: Int = 0, completionTokens: Int = 0, cachedTokens: Int = 0) {
+    package init(
+        promptTokens: Int = 0, completionTokens: Int = 0, cachedTokens: Int = 0, costNanodollars: Int = 0
+    ) {
         self.promptTokens = promptTokens
         self.completionTokens = completionTokens
         self.cachedTokens = cachedTokens
+        self.costNanodollars = costNanodollars
     }
 
     package var totalTokens: Int { promptTokens + completionTokens }
@@ -65,7 +70,8 @@ package struct Usage: Sendable, Equatable {
         Usage(
             promptTokens: a.promptTokens + b.promptTokens,
             completionTokens: a.completionTokens + b.completionTokens,
-            cachedTokens: a.cachedTokens + b.cachedTokens)
+            cachedTokens: a.cachedTokens + b.cachedTokens,
+            costNanodollars: a.costNanodollars + b.costNanodollars)
     }
 
     package static func += (a: inout Usage, b: Usage) { a = a + b }

@@ -9,6 +9,7 @@ struct ForwardedWork: Sendable {
     let target: UpstreamTarget
     /// The upstream's name for the model; nil: as each request names it.
     let model: String?
+    let isQuiet: Bool
     let inbox = UpstreamWorker.Inbox()
 
     func run(_ queue: any JobQueue, _ batch: BatchID) async throws -> RunSession.WorkEnd {
@@ -16,9 +17,11 @@ struct ForwardedWork: Sendable {
         transfers.maxTransfers = target.limits.maxConcurrent
         let upstream = try Upstream(transfers)
         defer { upstream.stop() }
-        var log = Logger(label: "forwarder")
         // What parks a route ends the run, with the same words.
-        log.logLevel = .critical
+        let log = Logger(label: "forwarder") { [isQuiet] _ in
+            if isQuiet { return SwiftLogNoOpLogHandler() }
+            return WarningNotes()
+        }
         var settings = UpstreamWorker.Settings()
         settings.name = "run"
         settings.drainMs = 10_000
@@ -36,6 +39,20 @@ struct ForwardedWork: Sendable {
     func meter() -> WorkMeter {
         let usage = inbox.figures.usage
         return WorkMeter(promptTokens: usage.promptTokens, generatedTokens: usage.completionTokens)
+    }
+
+    /// Warnings as a line each: that the upstream fails, and what is tried again.
+    private struct WarningNotes: LogHandler {
+        var logLevel = Logger.Level.warning
+        var metadata: Logger.Metadata = [:]
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+
+        func log(event: LogEvent) {
+            if event.level == .warning { ConsoleOutput.note("millrace: \(event.message)") }
+        }
     }
 
     /// What may have been computed twice, for the summary; nil: nothing.

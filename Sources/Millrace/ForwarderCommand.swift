@@ -68,8 +68,9 @@ struct ForwarderCommand: AsyncParsableCommand {
         let configuration = try RouteConfiguration.read(config)
         let store = try await queue.address().open()
         let records = store as? any RecordStore
-        let routes = ReloadableRoutes(try ConfiguredRoutes(configuration, records: records))
         let batchRoutes = ReloadableRoutes(try ConfiguredRoutes(configuration, records: records, mode: .batch))
+        let routes = ReloadableRoutes(
+            try ConfiguredRoutes(configuration, records: records), reportedWith: batchRoutes)
         let settings = settings()
         let spending = records.map { records in
             UpstreamSpending(

@@ -109,7 +109,7 @@ struct MasterKeyOption: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Where the master key is: credential:NAME, file:PATH or env:NAME.", valueName: "source"))
-    var masterKey = "credential:millrace-master-key"
+    var masterKey = "file:/etc/millrace/keys/master"
 
     func read() throws -> MasterKey {
         let source = try SecretSource(masterKey)

@@ -7,9 +7,10 @@ import Submitter
 /// `millrace usage`
 struct UsageCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "usage", abstract: "Sum up requests and tokens.",
+        commandName: "usage", abstract: "Sum up requests, tokens and what they cost.",
         discussion: """
-            The sums over all outcomes, also of batches whose results were forgotten. Days are UTC's, and inclusive.
+            The sums over all outcomes, also of batches whose results were forgotten. Days are UTC's, and inclusive. \
+            Costs are those of upstreams with a price in the forwarder's routes file.
 
             Exit codes: 0; 3 the queue cannot be used; 64 wrong usage.
             """)

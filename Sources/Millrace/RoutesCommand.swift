@@ -82,6 +82,11 @@ struct RouteReport {
                 let cost = price.cost(promptTokens: promptTokens, cachedTokens: 0, completionTokens: completionTokens)
                 let what = "cost of \(promptTokens) + \(completionTokens) tokens, USD"
                 lines.append((what, "cost_usd", .double(cost.dollars)))
+            } else if backend.kind != .local {
+                lines.append(("cost", "cost_usd", .null))
+            }
+            if backend.mode == .batch {
+                lines.append(("mode", "mode", .string("batch, within \(backend.batchWindow)")))
             }
             let caps = configuration.caps(tenant: facts.tenant)
             for (kind, cap) in caps.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {

@@ -96,7 +96,7 @@ struct RunCommand: AsyncParsableCommand {
         } catch {
             throw .worker("\(error)")
         }
-        let work = ForwardedWork(target: target, model: model)
+        let work = ForwardedWork(target: target, model: model, isQuiet: quiet)
         let identity = ModelIdentity(
             name: model ?? "", fingerprint: target.baseURL, settings: ["backend": upstream.backend])
         let ended = try await complete(identity, meter: work.meter, stop: work.inbox.stop, work: work.run)

@@ -226,7 +226,8 @@ actor ModelQueue: JobQueue {
     func settle(_ settlements: [Settlement], at now: Timestamp) throws(JobQueueError) -> [FencedResult] {
         for usage in settlements.map(\.outcome.usage) {
             guard usage.promptTokens >= 0, usage.completionTokens >= 0,
-                (0...usage.promptTokens).contains(usage.cachedTokens)
+                (0...usage.promptTokens).contains(usage.cachedTokens),
+                (0...Outcome.maxCostNanodollars).contains(usage.costNanodollars)
             else { throw .invalidArgument("usage") }
         }
         let results = fenced(settlements.map(\.lease)) { n, b, i in

@@ -64,9 +64,9 @@ import Testing
             try await queue.seal(first, total: 4, at: 0)
             let leased = try await queue.lease(2, at: 0)
             let next = Timestamp(milliseconds: Self.dayMs)
-            _ = try await queue.settle(leased[0], .text("t", prompt: 10, completion: 5, cached: 4), at: next)
+            _ = try await queue.settle(leased[0], .text("t", prompt: 10, completion: 5, cached: 4, cost: 250), at: next)
             var failed = Outcome.failure(OutcomeError(code: "c", message: "m"))
-            failed.usage = Usage(promptTokens: 3)
+            failed.usage = Usage(promptTokens: 3, costNanodollars: 9)
             failed.backend = "groq"
             _ = try await queue.settle(leased[1], failed, at: next)
             try await queue.cancel(first, at: next + Self.dayMs)
@@ -81,10 +81,10 @@ import Testing
                 UsageRecord(day: Day(number: 0), tenant: "a", model: "", backend: "", unsuccessful: 1),
                 UsageRecord(
                     day: Day(number: 1), tenant: "a", model: "m", backend: "cpu", completed: 1,
-                    usage: Usage(promptTokens: 10, completionTokens: 5, cachedTokens: 4)),
+                    usage: Usage(promptTokens: 10, completionTokens: 5, cachedTokens: 4, costNanodollars: 250)),
                 UsageRecord(
                     day: Day(number: 1), tenant: "a", model: "m", backend: "groq", unsuccessful: 1,
-                    usage: Usage(promptTokens: 3)),
+                    usage: Usage(promptTokens: 3, costNanodollars: 9)),
                 UsageRecord(day: Day(number: 2), tenant: "a", model: "n", backend: "", unsuccessful: 1),
             ]
             #expect(try await queue.usage(UsageQuery()) == records)
@@ -97,6 +97,24 @@ import Testing
             #expect(try await queue.usage(UsageQuery(first: Day(number: 2))) == [records[4]])
             #expect(try await queue.usage(UsageQuery(last: Day(number: -1))) == [records[0]])
             #expect(try await queue.usage(UsageQuery(first: Day(number: 1), last: Day(number: 0))).isEmpty)
+        }
+    }
+
+    /// Money adds up exactly, also beyond what a double counts.
+    @Test(arguments: Store.all)
+    func costsAreExact(_ store: Store) async throws {
+        try await store.test { queue in
+            let batch = try await queue.submit(1200)
+            let leased = try await queue.lease(1200, at: 0)
+            let settlements = leased.map { request in
+                let cost = Outcome.maxCostNanodollars - request.lease.key.ordinal % 2
+                return Settlement(lease: request.lease, outcome: .text("t", cost: cost))
+            }
+            #expect(try await queue.settle(settlements, at: 1).allSatisfy { $0 == .done })
+            let sum = 1200 * Outcome.maxCostNanodollars - 600
+            #expect(sum > 1 << 53)
+            #expect(try await queue.status(batch).usage.costNanodollars == sum)
+            #expect(try await queue.usage(UsageQuery()).map(\.usage.costNanodollars) == [sum])
         }
     }
 

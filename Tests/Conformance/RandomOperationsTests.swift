@@ -244,6 +244,7 @@ struct Comparison {
         var outcomes: [Outcome] = []
         for _ in picked.store {
             var outcome = Outcome.text("\(number(0...9))", prompt: number(0...50), completion: number(0...50))
+            outcome.usage.costNanodollars = outcome.usage.promptTokens * outcome.usage.completionTokens * 3_000_000_019
             if chance(20) {
                 outcome.result = .error(OutcomeError(code: "internal_error", message: "m\(number(0...9))"))
             }

@@ -95,10 +95,13 @@ extension AppendedRequest {
 
 extension Outcome {
     /// A response of `completion` generated tokens.
-    static func text(_ text: String, prompt: Int = 3, completion: Int = 2, cached: Int = 0) -> Outcome {
+    static func text(
+        _ text: String, prompt: Int = 3, completion: Int = 2, cached: Int = 0, cost: Int = 0
+    ) -> Outcome {
         Outcome(
             result: .response(statusCode: 200, body: Array("{\"text\":\"\(text)\"}".utf8)),
-            usage: Usage(promptTokens: prompt, completionTokens: completion, cachedTokens: cached),
+            usage: Usage(
+                promptTokens: prompt, completionTokens: completion, cachedTokens: cached, costNanodollars: cost),
             backend: "cpu",
             timings: Timings(queuedMs: 1, prefillMs: 2, decodeMs: 3))
     }

@@ -63,8 +63,8 @@ import Testing
             let error = OutcomeError(
                 code: "context_length_exceeded", message: "too long", parameter: "prompt")
             let outcomes: [Outcome] = [
-                .text("b", prompt: 10, completion: 4, cached: 8),
-                Outcome(result: .error(error), usage: Usage(promptTokens: 5), backend: "cpu"),
+                .text("b", prompt: 10, completion: 4, cached: 8, cost: 1_234_567),
+                Outcome(result: .error(error), usage: Usage(promptTokens: 5, costNanodollars: 1), backend: "cpu"),
             ]
             let results = try await queue.settle(
                 [
@@ -75,7 +75,9 @@ import Testing
             var status = try await queue.status(batch)
             #expect(status.state == .inProgress)
             #expect(status.counts == BatchCounts(total: 3, leased: 1, completed: 1, failed: 1))
-            #expect(status.usage == Usage(promptTokens: 15, completionTokens: 4, cachedTokens: 8))
+            #expect(
+                status.usage
+                    == Usage(promptTokens: 15, completionTokens: 4, cachedTokens: 8, costNanodollars: 1_234_568))
             let read = try await queue.all(batch, .completion)
             #expect(read.map(\.ordinal) == [2, 0])
             #expect(read.map(\.outcome) == outcomes)
@@ -115,11 +117,13 @@ import Testing
                 )
             }
             // The same lease twice in one call: once is all it is good for.
-            let settlement = Settlement(lease: second.lease, outcome: .text("t"))
+            let settlement = Settlement(lease: second.lease, outcome: .text("t", cost: 7))
             #expect(try await queue.settle([settlement, settlement], at: 12) == [.done, .lost])
-            #expect(try await queue.settle(second, .text("again"), at: 13) == .lost)
-            #expect(try await queue.all(batch).map(\.outcome) == [.text("t")])
-            #expect(try await queue.status(batch).usage == Usage(promptTokens: 3, completionTokens: 2))
+            #expect(try await queue.settle(second, .text("again", cost: 7), at: 13) == .lost)
+            #expect(try await queue.all(batch).map(\.outcome) == [.text("t", cost: 7)])
+            let usage = Usage(promptTokens: 3, completionTokens: 2, costNanodollars: 7)
+            #expect(try await queue.status(batch).usage == usage)
+            #expect(try await queue.usage(UsageQuery()).map(\.usage) == [usage])
         }
     }
 
@@ -154,6 +158,11 @@ import Testing
             let cached = Outcome(
                 result: .error(OutcomeError(code: "c", message: "m")), usage: Usage(cachedTokens: 1))
             await expectFailure("invalidArgument") { _ = try await queue.settle(leased[0], cached, at: 1) }
+            for cost in [-1, Outcome.maxCostNanodollars + 1, .min, .max] {
+                await expectFailure("invalidArgument") {
+                    _ = try await queue.settle(leased[0], .text("t", cost: cost), at: 1)
+                }
+            }
             #expect(try await queue.counts(batches[0]) == BatchCounts(total: 2, leased: 2))
             let results = try await queue.settle(
                 leased.map { Settlement(lease: $0.lease, outcome: .text("t")) }, at: 2)

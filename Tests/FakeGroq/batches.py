@@ -2,6 +2,7 @@
 
 import json
 import time
+from urllib.parse import parse_qs
 
 from completions import Refusal, Reply
 from http1 import Request
@@ -11,6 +12,7 @@ class Batches:
     def __init__(self, fake):
         self.fake = fake
         self.files = {}
+        self.added = 0
         self.batches = {}
 
     def document(self, value):
@@ -24,11 +26,13 @@ class Batches:
             found = self.files[parts[1]]
             if parts[2:] == ["content"]:
                 return Reply(200, found["data"])
+            if request.method == "DELETE":
+                return self.document(self.delete(parts[1]))
             return self.document(self.describe(parts[1]))
         if parts == ["batches"] and request.method == "POST":
             return self.document(self.create(json.loads(request.body), request.headers.get("authorization")))
         if parts == ["batches"]:
-            return self.document({"object": "list", "data": [await self.state(name) for name in self.batches]})
+            return self.document(await self.list(parse_qs(request.path.partition("?")[2])))
         if len(parts) == 3 and parts[2] == "cancel" and parts[1] in self.batches:
             found = self.batches[parts[1]]
             if found["status"] == "in_progress":
@@ -38,13 +42,26 @@ class Batches:
             return self.document(await self.state(parts[1]))
         raise Refusal(404, "not_found", "No such file or batch.")
 
+    def finish(self):
+        for batch in self.batches.values():
+            batch["ready"] = 0
+
     def describe(self, name):
         found = self.files[name]
         return {"id": name, "object": "file", "bytes": len(found["data"]), "created_at": found["at"],
                 "filename": found["name"], "purpose": found["purpose"]}
 
+    def delete(self, name):
+        if self.fake.settings["delete_status"] != 200:
+            raise Refusal(self.fake.settings["delete_status"], "told_to", "Told not to delete.")
+        del self.files[name]
+        self.fake.counts["files"] = len(self.files)
+        return {"id": name, "object": "file", "deleted": True}
+
     def add(self, data, name, purpose):
-        number = "file_%08d" % (len(self.files) + 1)
+        self.added += 1
+        number = "file_%08d" % self.added
+        self.fake.counts["files"] = len(self.files) + 1
         self.files[number] = {"data": data, "name": name, "purpose": purpose, "at": int(time.time())}
         return number
 
@@ -61,6 +78,15 @@ class Batches:
         if fields.get("purpose") != b"batch" or "file" not in fields:
             raise Refusal(400, "invalid_request", "purpose must be batch, and there must be a file.")
         return self.describe(self.add(fields["file"], "input.jsonl", "batch"))
+
+    async def list(self, query):
+        names = sorted(self.batches, reverse=True)
+        if "after" in query:
+            names = names[names.index(query["after"][0]) + 1:]
+        page = names[:int(query.get("limit", ["20"])[0])]
+        return {"object": "list", "data": [await self.state(name) for name in page],
+                "first_id": page[0] if page else None, "last_id": page[-1] if page else None,
+                "has_more": len(page) < len(names)}
 
     def create(self, body, authorization):
         if body.get("input_file_id") not in self.files:

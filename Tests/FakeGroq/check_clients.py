@@ -65,6 +65,12 @@ def check_batch(client):
     other = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h",
                                   metadata={"millrace": "token"})
     expect(client.batches.cancel(other.id).status == "cancelled", "it is cancelled")
+    expect(client.files.delete(batch.output_file_id).deleted, "a file is deleted")
+    try:
+        client.files.content(batch.output_file_id)
+        expect(False, "a deleted file is gone")
+    except Exception as error:
+        expect(getattr(error, "status_code", 0) == 404, "a deleted file is gone")
     expect(any((one.metadata or {}).get("millrace") == "token" for one in client.batches.list().data), "its metadata")
 
 

@@ -125,6 +125,8 @@ class FakeGroq:
             self.revoked = set(self.settings["revoked"])
         if "decommissioned" in changes:
             self.decommissioned = set(self.settings["decommissioned"])
+        if "finish_batches" in changes:
+            self.batches.finish()
         if any("_per_" in name or name.endswith("_s") for name in changes):
             self.limits = {}
         await answer.whole(200, JSON_TYPE, json.dumps(self.settings.values).encode())

@@ -40,6 +40,10 @@ DEFAULTS = {
     "batch_ms": 0,
     # How it ends: "completed"; "expired" after half of its lines; "failed" without any.
     "batch_end": "completed",
+    # Batches under way are due when it is set.
+    "finish_batches": False,
+    # What asking it to delete a file is answered with, if not 200.
+    "delete_status": 200,
 }
 
 

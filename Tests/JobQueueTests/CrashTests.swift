@@ -89,6 +89,7 @@ import Testing
         let usage = records.map(\.outcome.usage).reduce(Usage(), +)
         #expect(usage == status[0].usage)
         #expect(usage.promptTokens == (0..<total).map { $0 % 100 }.reduce(0, +))
+        #expect(usage.costNanodollars == total * (total - 1) / 2)
         try await queue.close()
     }
 

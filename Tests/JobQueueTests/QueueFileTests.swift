@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import JobQueue
 import Testing
 
@@ -99,7 +100,81 @@ import Testing
         try scratch.write(bytes)
         let error = try await failure { _ = try SQLiteQueue(path: scratch.path) }
         guard case .unusableStore(let what) = error else { throw error }
-        #expect(what.contains("format 9") && what.contains("only \(QueueSchema.version)"))
+        #expect(what.contains("format 9") && what.contains("to \(QueueSchema.version)"))
+        #expect(try scratch.bytes() == bytes)
+    }
+
+    /// As an older version left it.
+    private func olderFile(_ scratch: Scratch) throws {
+        let database = try DatabaseQueue(path: scratch.path)
+        try database.writeWithoutTransaction { db in
+            _ = try String.fetchOne(db, sql: "PRAGMA journal_mode = WAL")
+            try db.execute(sql: "PRAGMA foreign_keys = OFF")
+            try db.execute(sql: FormatThree.sql)
+        }
+        try database.close()
+    }
+
+    @Test func anOlderFileGoesOn() async throws {
+        let scratch = try Scratch()
+        try olderFile(scratch)
+        let queue = try SQLiteQueue(path: scratch.path)
+        #expect(try await queue.integrityProblems() == [])
+        let batch = try #require(try await queue.list(limit: 2).first)
+        #expect(batch.counts == BatchCounts(total: 12, queued: 4, leased: 5, completed: 3))
+        #expect(batch.usage == Usage(promptTokens: 29, completionTokens: 3))
+        #expect(try await queue.usage(UsageQuery()).map(\.usage) == [batch.usage])
+        // Its tables are those of a new file.
+        let fresh = try SQLiteQueue.temporary()
+        for table in ["batch", "outcome", "usage"] {
+            let columns = "SELECT name, type, \"notnull\", dflt_value FROM pragma_table_info('\(table)') ORDER BY name"
+            #expect(try await queue.inspect(columns) == fresh.inspect(columns), "\(table)")
+        }
+        #expect(try await queue.inspect("PRAGMA user_version") == [["\(QueueSchema.version)"]])
+
+        let now = Timestamp(milliseconds: 1_001_000)
+        #expect(try await queue.recover(at: now) == 5)
+        let leased = try await queue.lease(max: 20, worker: "w", durationMs: 1000, at: now)
+        #expect(leased.count == 9)
+        var outcome = response("text")
+        outcome.usage.costNanodollars = 5
+        _ = try await queue.settle(leased.map { Settlement(lease: $0.lease, outcome: outcome) }, at: now)
+        #expect(try await queue.status(batch.id).usage.costNanodollars == 45)
+        #expect(try await queue.usage(UsageQuery()).map(\.usage.costNanodollars) == [45, 0])
+        let records = try await queue.results(batch.id, after: nil, limit: 20, order: .completion)
+        #expect(records.map(\.outcome.usage.costNanodollars) == [0, 0, 0] + Array(repeating: 5, count: 9))
+        #expect(try await queue.integrityProblems() == [])
+        try await queue.close()
+        // The second time there is nothing to change.
+        try await SQLiteQueue(path: scratch.path).close()
+    }
+
+    @Test func anOlderFileIsChangedOnceHoweverManyOpenIt() async throws {
+        let scratch = try Scratch()
+        try olderFile(scratch)
+        try await withThrowingTaskGroup(of: [String].self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    let queue = try SQLiteQueue(path: scratch.path)
+                    let problems = try await queue.integrityProblems()
+                    try await queue.close()
+                    return problems
+                }
+            }
+            for try await problems in group { #expect(problems == []) }
+        }
+    }
+
+    @Test func aFileThatIsTooOldStaysAsItIs() async throws {
+        let scratch = try Scratch()
+        let seed = try SQLiteQueue(path: scratch.path)
+        try await seed.close()
+        var bytes = try scratch.bytes()
+        bytes[63] = 2
+        try scratch.write(bytes)
+        let error = try await failure { _ = try SQLiteQueue(path: scratch.path) }
+        guard case .unusableStore(let what) = error else { throw error }
+        #expect(what.contains("format 2") && what.contains("only 3 to"))
         #expect(try scratch.bytes() == bytes)
     }
 

@@ -203,7 +203,11 @@ private final class AnsweringServer: Sendable {
         Thread {
             while true {
                 let client = accept(listening, nil, nil)
-                if client < 0 { return }
+                if client < 0 {
+                    // Closed by nobody else, or its number would be another's while it is listened to here.
+                    close(listening)
+                    return
+                }
                 var bytes = [UInt8](repeating: 0, count: 65_536)
                 while read(client, &bytes, bytes.count) > 0 {
                     let answer = Array(answer.utf8)
@@ -216,7 +220,6 @@ private final class AnsweringServer: Sendable {
 
     deinit {
         shutdown(descriptor, Int32(SHUT_RDWR))
-        close(descriptor)
         unlink(path)
     }
 }

@@ -233,6 +233,29 @@ import Testing
         try await queue.close()
     }
 
+    /// A queue that an older version wrote has no costs; one that a later version writes may have more.
+    @Test func whatOtherVersionsCountIsNoProblem() async throws {
+        let server = try RedisServer()
+        let queue = try await open(server)
+        let batch = try await queue.open(BatchSpecification(), at: 0)
+        try await queue.append((0..<2).map { request($0) }, to: batch, from: 0, at: 0)
+        try await queue.seal(batch, total: 2, at: 0)
+        _ = try await queue.call(["HDEL", RedisArgument(queue.keys.batch(batch)), "cost_nanodollars"])
+        let leased = try await queue.lease(max: 2, worker: "w", durationMs: 10, at: 0)
+        var outcome = response("t")
+        _ = try await queue.settle([Settlement(lease: leased[0].lease, outcome: outcome)], at: 1)
+        #expect(try await queue.status(batch).usage.costNanodollars == 0)
+        outcome.usage.costNanodollars = 12
+        _ = try await queue.settle([Settlement(lease: leased[1].lease, outcome: outcome)], at: 1)
+        #expect(try await queue.status(batch).usage.costNanodollars == 12)
+        _ = try await queue.call([
+            "HSET", RedisArgument(queue.keys.usage(day: "0")), #"["default","","cpu","watts"]"#, "9",
+        ])
+        #expect(try await queue.usage(UsageQuery()).map(\.usage.costNanodollars) == [12])
+        #expect(try await queue.integrityProblems() == [])
+        try await queue.close()
+    }
+
     /// Suspects at the head of a queue are not looked at by those who want others.
     @Test(arguments: [1, 400]) func suspectsAreNotInTheWay(_ count: Int) async throws {
         let server = try RedisServer()

@@ -87,7 +87,9 @@ import JobQueue
         Outcome(
             result: .response(
                 statusCode: 200, body: Array("{\"of\":\"\(lease.key.ordinal) \(lease.attempt)\"}".utf8)),
-            usage: Usage(promptTokens: lease.key.ordinal % 100, completionTokens: 1), backend: "probe")
+            usage: Usage(
+                promptTokens: lease.key.ordinal % 100, completionTokens: 1, costNanodollars: lease.key.ordinal),
+            backend: "probe")
     }
 
     /// One write a line, so that a kill leaves no acknowledged line behind in a buffer.

@@ -139,6 +139,42 @@ import Testing
         #expect(UsageReport([], by: [.day]).text == "no usage")
     }
 
+    @Test func aPausedBatchSaysWhy() {
+        var status = BatchStatus(
+            id: BatchID("b"), specification: BatchSpecification(), state: .inProgress,
+            counts: BatchCounts(total: 1, queued: 1), usage: Usage(), createdAt: Timestamp(milliseconds: 0),
+            acceptedAt: Timestamp(milliseconds: 0), endedAt: nil)
+        #expect(!status.text.contains("paused"))
+        #expect(status.json["paused_for"]?.isNull == true)
+        status.pausedFor = "the cap of $1.00 is reached"
+        #expect(status.text.contains("\npaused    the cap of $1.00 is reached\n"))
+        #expect(status.json["paused_for"]?.string == "the cap of $1.00 is reached")
+    }
+
+    @Test func costsAreShownWhereThereAreAny() throws {
+        func record(_ tenant: String, _ cost: Int) -> UsageRecord {
+            UsageRecord(
+                day: Day(number: 0), tenant: tenant, model: "m", backend: "groq", completed: 1,
+                usage: Usage(promptTokens: 1, costNanodollars: cost))
+        }
+        let report = UsageReport([record("a", 1_234_500_000_000), record("b", 34_000)], by: [.tenant])
+        let lines = report.text.split(separator: "\n")
+        #expect(lines[0].hasSuffix("COST"))
+        #expect(lines[1].hasSuffix(" $1,234.50"))
+        #expect(lines[2].hasSuffix(" $0.000034"))
+        #expect(lines[3].hasSuffix(" $1,234.500034"))
+        #expect(report.json.array?.map { $0["usage"]?["cost_usd"]?.double } == [1234.5, 0.000034])
+        let free = UsageReport([record("a", 0)], by: [.tenant])
+        #expect(!free.text.contains("COST"))
+        #expect(free.json.array?.first?["usage"]?["cost_usd"]?.double == 0)
+    }
+
+    @Test(arguments: [
+        (0, "$0.00"), (1, "$0.000000001"), (10_000_000, "$0.01"), (1_500_000_000, "$1.50"),
+        (-1_500_000_000, "-$1.50"), (.max, "$9,223,372,036.854775807"), (.min, "-$9,223,372,036.854775808"),
+    ] as [(Int, String)])
+    func moneyIsShownExactly(_ nanodollars: Int, _ text: String) { #expect(nanodollars.dollars == text) }
+
     @Test func daysAreReadAndWritten() {
         #expect(Day("1970-01-01")?.number == 0)
         #expect(Day("2026-11-26")?.number == 20783)

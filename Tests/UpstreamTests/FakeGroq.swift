@@ -119,6 +119,9 @@ final class FakeGroq: @unchecked Sendable {
         }
     }
 
+    /// Batches that are under way are due.
+    func finishBatches() async throws { try await control(["finish_batches": true]) }
+
     func counts() async throws -> JSON {
         let reply = await controller.send(UpstreamRequest(.get, baseURL: baseURL(.http, ""), path: "/_counts"))
         return try JSON(parsing: reply.body)

@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import JobQueue
+import Submitter
 import Testing
 
 @testable import Worker
@@ -132,6 +133,20 @@ import Testing
         #expect(try scene.leaks() == [])
     }
 
+    /// A person in front of it is told why nothing happens.
+    @Test func anUpstreamThatFailsIsSaidOnce() async throws {
+        let scene = try await Scene(["rules": [["do": "status", "status": 503, "times": 40]]])
+        try scene.write("in.jsonl", Self.input(60))
+        #expect(try scene.run(Self.run(scene)).terminationStatus == 0, "\(scene.text("said.err"))")
+        #expect(try scene.lines("out.jsonl").count == 60)
+        let said = scene.text("said.err").split(separator: "\n").filter { $0.contains("made again") }
+        #expect(said.count == 1 && said[0].contains("groq answered 503"), "\(said)")
+        let quiet = try await Scene(["rules": [["do": "status", "status": 503, "times": 4]]])
+        try quiet.write("in.jsonl", Self.input(6))
+        #expect(try quiet.run(Self.run(quiet) + ["--quiet"]).terminationStatus == 0)
+        #expect(quiet.text("said.err").isEmpty)
+    }
+
     @Test func aParkedRouteEndsTheRunWithOneMessage() async throws {
         let scene = try await Scene(["revoked": [.string(FakeGroq.keyText)]])
         try scene.write("in.jsonl", Self.input(500))
@@ -211,7 +226,9 @@ import Testing
         while process.isRunning, try await queue.status(batch).state != .completed {
             try await Task.sleep(for: .milliseconds(20))
         }
-        #expect(try await queue.workers(at: WorkClock.system.now()).contains { $0.backend == "groq" })
+        #expect(try await queue.workers(at: WorkClock.system.now()).contains {
+            $0.backend == "groq" && $0.models == ["alias-*"]
+        })
         process.terminate()
         process.waitUntilExit()
         #expect(process.terminationStatus == 0, "\(scene.text("said.err"))")
@@ -222,15 +239,26 @@ import Testing
         // What local workers compute is left to them.
         #expect(try await queue.status(other).counts.queued == 1)
         let results = try await queue.results(batch, after: nil, limit: 500, order: .input)
+        var paid = 0
         for result in results {
+            paid += result.outcome.usage.costNanodollars
             guard case .response(200, let bytes) = result.outcome.result else { continue }
             let body = try JSON(parsing: bytes)
             let usage = result.outcome.usage
             let cost = Double(usage.promptTokens) + 2 * Double(usage.completionTokens)
             #expect(body["usage"]?["cost_usd"]?.double == cost / 1e6)
+            #expect(Double(usage.costNanodollars) == cost * 1000)
             #expect(body["model"]?.string == FakeGroq.model)
             #expect(result.outcome.backend == "groq")
         }
+        // What was sent twice is paid twice, and counted once.
+        #expect(paid > 0)
+        #expect(try scene.run(["usage", "--queue", path, "--by", "backend", "--json"]).terminationStatus == 0)
+        let usage = try JSON(parsing: scene.text("said.out")).array?.first
+        #expect(usage?["backend"]?.string == "groq")
+        #expect(usage?["usage"]?["cost_usd"]?.double == Double(paid) / 1e9)
+        #expect(try scene.run(["status", "--queue", path, batch.value]).terminationStatus == 0)
+        #expect(scene.text("said.out").contains("cost      \(paid.dollars)\n"))
         let again = try scene.computedAgain()
         #expect(again <= 64)
         if again > 0 { #expect(scene.text("said.err").contains("taken_over")) }

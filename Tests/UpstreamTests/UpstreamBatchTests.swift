@@ -2,6 +2,7 @@ import Foundation
 import JSON
 import JobQueue
 import Logging
+import Scheduler
 import Testing
 
 @testable import Worker
@@ -11,7 +12,8 @@ import Testing
     /// Runs a worker until the batch has ended.
     private func work(
         _ bed: ForwardingBed, _ batch: BatchID,
-        until isDone: @escaping @Sendable (BatchStatus) -> Bool = { $0.state.isTerminal },
+        until isDone: @escaping @Sendable (BatchStatus) async throws -> Bool = { $0.state.isTerminal },
+        spending: UpstreamSpending? = nil, clock: WorkClock? = nil, target: UpstreamTarget? = nil,
         change: (inout UpstreamBatchWorker.Settings) -> Void = { _ in }
     ) async throws {
         var settings = UpstreamBatchWorker.Settings()
@@ -20,8 +22,8 @@ import Testing
         let lines = bed.log
         let worker = UpstreamBatchWorker(
             settings, queue: bed.queue, records: bed.queue, upstream: bed.client,
-            routing: SingleRoute(UpstreamChoice(target: bed.target())), clock: bed.clock,
-            log: Logger(label: "test") { _ in SaidLines.Handler(lines: lines) })
+            routing: SingleRoute(UpstreamChoice(target: target ?? bed.target())), spending: spending,
+            clock: clock ?? bed.clock, log: Logger(label: "test") { _ in SaidLines.Handler(lines: lines) })
         let task = Task { try await worker.run() }
         while try await !isDone(bed.queue.status(batch)) {
             try await Task.sleep(for: .milliseconds(5))
@@ -29,6 +31,40 @@ import Testing
         }
         task.cancel()
         try await task.value
+    }
+
+    /// A dollar for a million prompt tokens, two for generated ones.
+    private func spending(_ bed: ForwardingBed, _ cap: SpendCap = SpendCap()) -> UpstreamSpending {
+        let price = Price(input: Money(nanodollars: 1_000_000_000), output: Money(nanodollars: 2_000_000_000))
+        let table = PriceTable([.init(backend: "groq", models: [NamePattern("*")], price: price)])
+        // Who reserves for the upstream's batch does not matter.
+        let book = SpendBook(bed.queue, sender: UUID().uuidString) { _ in [.batch: cap, .tenant: cap] }
+        return UpstreamSpending(book: book) { table }
+    }
+
+    private func accounts(
+        _ bed: ForwardingBed, _ batch: BatchID, at now: Timestamp? = nil
+    ) async throws -> [SpendAccount] {
+        let book = spending(bed).book
+        let time = now ?? bed.clock.now()
+        return [
+            try await book.account(.batch, batch: batch, tenant: "default", at: time),
+            try await book.account(.tenant, batch: batch, tenant: "default", at: time),
+        ]
+    }
+
+    private func records(_ bed: ForwardingBed) async throws -> [String] {
+        try await bed.queue.recordNames(prefix: UpstreamBatchRecord.prefix)
+    }
+    /// Settled, and nothing on record any more.
+    private func isOver(_ status: BatchStatus, _ bed: ForwardingBed) async throws -> Bool {
+        guard status.state.isTerminal else { return false }
+        return try await records(bed).isEmpty
+    }
+
+    private func files(_ bed: ForwardingBed) async throws -> Int { try await bed.fake.counts()["files"]?.int ?? 0 }
+    private func deletions(_ fake: FakeGroq) throws -> Int {
+        try fake.witness().count { $0["method"]?.string == "DELETE" && $0["status"]?.int == 200 }
     }
 
     private func batches(_ bed: ForwardingBed) async throws -> Int { try await bed.fake.counts()["batches"]?.int ?? 0 }
@@ -44,7 +80,7 @@ import Testing
                 body: Array(#"{"model":"\#(FakeGroq.model)","user":"old","prompt":"Once"}"#.utf8),
                 model: FakeGroq.model))
         let batch = try await bed.submit(requests)
-        try await work(bed, batch)
+        try await work(bed, batch, until: { try await self.isOver($0, bed) })
         let results = try await bed.results(batch)
         #expect(results.count == 32)
         let failed = results.filter { $0.state == .failed }
@@ -98,20 +134,167 @@ import Testing
         #expect(errors.allSatisfy { $0.code == "attempts_exhausted" && $0.message.contains("Told to fail.") })
     }
 
+    /// Requests, results and errors are deleted where they went, once they are settled.
+    @Test func filesAreDeletedAtTheUpstream() async throws {
+        let bed = try await ForwardingBed(["rules": [["do": "status", "status": 400, "contains": "r7;"]]])
+        let batch = try await bed.submit(ForwardingTests.chats(10))
+        try await work(bed, batch, until: { try await self.isOver($0, bed) })
+        #expect(try await bed.queue.status(batch).counts.completed == 9)
+        #expect(try deletions(bed.fake) == 3)
+        #expect(try await files(bed) == 0)
+    }
+
+    @Test func filesStayWhereTheOperatorWantsThem() async throws {
+        let bed = try await ForwardingBed()
+        let batch = try await bed.submit(ForwardingTests.chats(10))
+        var target = bed.target()
+        target.keepsFiles = true
+        try await work(
+            bed, batch, until: { try await self.isOver($0, bed) }, target: target)
+        #expect(try deletions(bed.fake) == 0)
+        #expect(try await files(bed) == 2)
+    }
+
+    /// An upstream that does not delete is asked again for a while, then left alone; nothing else waits for it.
+    @Test(arguments: [503, 405]) func filesThatStayAreNamed(_ status: Int) async throws {
+        let bed = try await ForwardingBed(["delete_status": .int(Int64(status))])
+        let batch = try await bed.submit(ForwardingTests.chats(10))
+        try await work(bed, batch, until: { try await self.isOver($0, bed) })
+        #expect(try await bed.queue.status(batch).counts.completed == 10)
+        #expect(try await files(bed) == 2)
+        let said = bed.log.all.filter { $0.contains("delete them there") }
+        #expect(said.count == 1 && said[0].contains("file_00000001, file_00000002"), "\(said)")
+        let asked = try bed.fake.witness().count { $0["method"]?.string == "DELETE" }
+        #expect(asked == (status == 503 ? 40 : 2))
+    }
+
+    @Test func filesThatStayAreDeletedLater() async throws {
+        let bed = try await ForwardingBed(["delete_status": 503])
+        let batch = try await bed.submit(ForwardingTests.chats(10))
+        try await work(bed, batch, until: { _ in bed.log.all.contains { $0.contains("trying again") } })
+        try await bed.fake.control(["delete_status": 200])
+        try await work(bed, batch, until: { _ in try await self.records(bed).isEmpty }, change: { $0.name = "next" })
+        #expect(try await files(bed) == 0)
+        #expect(try bed.computed().values.allSatisfy { $0 == 1 })
+    }
+
+    // MARK: Caps
+
+    /// What is set aside for a batch is its own: whoever goes on with it settles it, even when it counted as spent.
+    @Test(arguments: [0, 7_200_000] as [Int64])
+    func whatIsSetAsideOutlivesTheForwarder(_ laterMs: Int64) async throws {
+        let bed = try await ForwardingBed(["batch_ms": 3_600_000])
+        let batch = try await bed.submit(ForwardingTests.chats(10))
+        let sent = { @Sendable in bed.log.all.contains { $0.contains("go to groq as its batch") } }
+        try await work(bed, batch, until: { _ in sent() }, spending: spending(bed), change: { $0.name = "first" })
+        let held = try await accounts(bed, batch)
+        for account in held {
+            #expect(account.spent == Spending() && account.unproven == Spending())
+            #expect(account.inReserve.money > .zero && account.inReserve == held[0].inReserve)
+        }
+        let clock = bed.clock
+        let later = WorkClock(now: { clock.now() + laterMs }, sleep: clock.sleep)
+        // Whoever reserves next notices that nobody has shown a sign of life.
+        let other = spending(bed).book
+        let claim = SpendBook.Claim(batch: batch, tenant: "default", most: Spending(tokens: 1))
+        if case .granted(let grant) = try await other.reserve([claim], durationMs: 1, at: later.now()).first {
+            try await other.settle([(grant, Spending())], at: later.now())
+        }
+        for account in try await accounts(bed, batch, at: later.now()) {
+            #expect(account.committed == held[0].committed)
+            #expect(account.unproven == (laterMs > 0 ? held[0].committed : Spending()))
+        }
+        try await bed.fake.control(["batch_ms": 0])
+        try await bed.fake.finishBatches()
+        try await work(
+            bed, batch, until: { $0.state.isTerminal }, spending: spending(bed), clock: later,
+            change: { $0.name = "second" })
+        let usage = try await bed.queue.status(batch).usage
+        #expect(usage.costNanodollars == 1000 * (usage.promptTokens + 2 * usage.completionTokens))
+        for account in try await accounts(bed, batch, at: later.now()) {
+            #expect(account.spent == Spending(usage))
+            #expect(account.inReserve == Spending() && account.unproven == Spending())
+        }
+    }
+
+    /// What does not fit the cap is not sent, and its batch says so; raising the cap lets it go on.
+    @Test func capsHoldForBatches() async throws {
+        let bed = try await ForwardingBed()
+        let batch = try await bed.submit(ForwardingTests.chats(10, more: #","max_tokens":100"#))
+        // One request at most costs nearly that much.
+        let cap = SpendCap(money: Money(nanodollars: 340_000))
+        try await work(
+            bed, batch, until: { $0.pausedFor != nil && $0.counts.leased == 0 }, spending: spending(bed, cap))
+        let paused = try await bed.queue.status(batch)
+        #expect((1..<10).contains(paused.counts.completed), "\(paused.counts)")
+        #expect(paused.pausedFor?.contains("cap of $0.00034 for batch") == true)
+        for account in try await accounts(bed, batch) {
+            #expect(account.spent == Spending(paused.usage))
+            #expect(account.inReserve == Spending())
+        }
+        try await bed.queue.resume(batch, at: bed.clock.now())
+        try await work(bed, batch, spending: spending(bed))
+        #expect(try await bed.queue.status(batch).counts.completed == 10)
+        #expect(try bed.computed().values.allSatisfy { $0 == 1 })
+    }
+
+    /// What is set aside for hours is no reason to stop for ever.
+    @Test func whatIsOnItsWayIsWaitedFor() async throws {
+        let bed = try await ForwardingBed()
+        let batch = try await bed.submit(ForwardingTests.chats(10, more: #","max_tokens":100"#))
+        try await work(bed, batch, spending: spending(bed, SpendCap(money: Money(nanodollars: 1_000_000))))
+        #expect(try await bed.queue.status(batch).counts.completed == 10)
+        #expect(try await (3...5).contains(batches(bed)))
+        #expect(bed.log.all.allSatisfy { !$0.contains("is paused") })
+    }
+
+    /// What a batch did compute before it was cancelled is paid for.
+    @Test func whatWasComputedInVainIsPaid() async throws {
+        let bed = try await ForwardingBed(["batch_ms": 3_600_000])
+        let batch = try await bed.submit(ForwardingTests.chats(10))
+        let sent = { @Sendable in bed.log.all.contains { $0.contains("go to groq as its batch") } }
+        try await work(bed, batch, until: { _ in sent() }, spending: spending(bed))
+        try await bed.fake.control(["batch_ms": 0])
+        try await bed.fake.finishBatches()
+        try await bed.queue.cancel(batch, at: bed.clock.now())
+        try await work(bed, batch, until: { _ in try await self.records(bed).isEmpty }, spending: spending(bed))
+        let status = try await bed.queue.status(batch)
+        #expect(status.counts.cancelled == 10 && status.usage == Usage())
+        for account in try await accounts(bed, batch) {
+            #expect(account.spent.money > .zero)
+            #expect(account.inReserve == Spending() && account.unproven == Spending())
+        }
+        #expect(try await files(bed) == 0)
+    }
+
     @Test func cancellingOursCancelsTheirs() async throws {
         let bed = try await ForwardingBed(["batch_ms": 3_600_000])
         let batch = try await bed.submit(ForwardingTests.chats(5))
-        let said = { @Sendable in bed.log.all.contains { $0.contains("is cancelled") } }
         let log = bed.log
-        async let working: Void = work(bed, batch, until: { _ in said() })
+        async let working: Void = work(
+            bed, batch, until: { try await self.isOver($0, bed) })
         while log.all.allSatisfy({ !$0.contains("go to groq as its batch") }) {
             try await Task.sleep(for: .milliseconds(5))
         }
         try await bed.queue.cancel(batch, at: bed.clock.now())
         try await working
         #expect(try bed.computed().isEmpty)
-        #expect(try bed.fake.witness().contains { $0["path"]?.string?.hasSuffix("/cancel") == true })
-        #expect(try await bed.queue.recordNames(prefix: UpstreamBatchRecord.prefix) == [])
+        #expect(try bed.fake.witness().count { $0["path"]?.string?.hasSuffix("/cancel") == true } == 1)
+        #expect(try await files(bed) == 0)
+    }
+
+    /// By its token, however many there are beside it.
+    @Test func aBatchIsFoundAmongMany() async throws {
+        let bed = try await ForwardingBed(["batch_ms": 3_600_000])
+        let client = UpstreamBatchClient(upstream: bed.client, target: bed.target())
+        let file = try await client.upload(Array("{}\n".utf8))
+        var ids: [String] = []
+        for number in 0..<230 {
+            ids.append(
+                try await client.create(file, endpoint: "/v1/chat/completions", window: "24h", token: "t\(number)"))
+        }
+        for number in [0, 29, 30, 130, 229] { #expect(try await client.find("t\(number)") == ids[number]) }
+        #expect(try await client.find("t") == nil)
     }
 
     @Test func whatCannotBeReadOfAFileIsLeftOut() {
@@ -127,41 +310,5 @@ import Testing
         #expect(lines.map(\.status) == [200, 500])
         #expect(String(decoding: lines[0].body, as: UTF8.self) == #"{"a":1}"#)
         #expect(String(decoding: lines[1].body, as: UTF8.self).contains("\"no\""))
-    }
-
-    /// Killed at each place where a batch could be lost or submitted twice, and begun again.
-    @Test(arguments: ["batch.written", "batch.uploaded", "batch.created", "batch.settling", "batch.settled"])
-    func theForwarderSurvivesDyingAt(_ failpoint: String) async throws {
-        let scene = try await ProcessTests.Scene(.object(JSONObject()))
-        let routes = ProcessTests.routes(scene).replacing("kind = \"groq\"", with: "kind = \"groq\"\nmode = \"batch\"")
-        try scene.write("routes.toml", routes)
-        let path = scene.folder.appending(path: "queue.sqlite").path
-        let queue = try SQLiteQueue(path: path)
-        let now = WorkClock.system.now()
-        let batch = try await queue.open(BatchSpecification(), at: now)
-        let requests = (0..<40).map { ForwardingBed.chat("r\($0);", model: "alias-1") }
-        try await queue.append(requests.map { .accepted($0) }, to: batch, from: 0, at: now)
-        try await queue.seal(batch, total: 40, at: now)
-        let arguments = [
-            "forwarder", "--queue", path, "--config", "routes.toml", "--name", "f", "--batch-poll", "0.05",
-        ]
-        let killed = try scene.run(arguments, failpoint: failpoint)
-        #expect(killed.terminationStatus == Failpoint.exitCode, "\(failpoint) was never passed")
-        let process = try scene.start(arguments)
-        // Settled, and nothing on record any more.
-        while process.isRunning {
-            let names = try await queue.recordNames(prefix: UpstreamBatchRecord.prefix)
-            if names.isEmpty, try await queue.status(batch).state == .completed { break }
-            try await Task.sleep(for: .milliseconds(20))
-        }
-        process.terminate()
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0, "\(scene.text("said.err"))")
-        #expect(try await queue.status(batch).counts.completed == 40)
-        // A batch is computed when it is asked for: once, and no other beside it.
-        #expect(try await scene.fake.counts()["batches"]?.int == 1)
-        #expect(try scene.computedAgain() == 0)
-        try await queue.close()
-        #expect(try scene.leaks() == [])
     }
 }

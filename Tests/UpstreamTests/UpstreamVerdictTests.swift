@@ -1,5 +1,6 @@
 import JSON
 import JobQueue
+import Scheduler
 import Testing
 
 @testable import Worker
@@ -127,6 +128,21 @@ import Testing
             return
         }
         #expect(plain.usage == Usage())
+        // What no store would take is cut off, so that the answer is not lost with it.
+        let count = Int64.max
+        guard case .answered(let absurd) = Self.verdict(200, #"{"choices":[],"usage":{"prompt_tokens":\#(count)}}"#)
+        else {
+            Issue.record("not answered")
+            return
+        }
+        #expect(absurd.usage == Usage(promptTokens: Outcome.maxTokens))
+        let price = Price(input: Money(nanodollars: .max), output: .zero)
+        let spending = UpstreamSpending(book: SpendBook(NoRecords(), sender: "w", caps: { _ in [:] })) {
+            PriceTable([.init(backend: "groq", models: [NamePattern("*")], price: price)])
+        }
+        let priced = spending.priced(absurd, backend: "groq", model: "m")
+        #expect(priced.usage.costNanodollars == Outcome.maxCostNanodollars)
+        #expect(spending.priced(absurd, backend: "vllm", model: "m") == absurd)
         transfer.sentMs = 5
         transfer.firstByteMs = 205
         transfer.totalMs = 305
@@ -157,4 +173,11 @@ import Testing
         }
         #expect(error.code == "upstream_notJSON")
     }
+}
+
+/// A store that nothing is asked of.
+private struct NoRecords: RecordStore {
+    func records(_ names: [String]) async throws(JobQueueError) -> [StoredRecord?] { names.map { _ in nil } }
+    func write(_ changes: [RecordChange]) async throws(JobQueueError) -> Bool { false }
+    func recordNames(prefix: String) async throws(JobQueueError) -> [String] { [] }
 }

@@ -159,6 +159,7 @@ struct RedisIntegrity {
         add("prompt", record.outcome.usage.promptTokens)
         add("completion", record.outcome.usage.completionTokens)
         add("cached", record.outcome.usage.cachedTokens)
+        add("cost", record.outcome.usage.costNanodollars)
     }
 
     /// How often each ordinal stands in a list of those that may be leased, now or later.
@@ -267,6 +268,7 @@ struct RedisIntegrity {
             add("prompt", record.usage.promptTokens)
             add("completion", record.usage.completionTokens)
             add("cached", record.usage.cachedTokens)
+            add("cost", record.usage.costNanodollars)
         }
         for name in Set(there.keys).union(ledger.keys) {
             let (sum, counted) = (there[name] ?? 0, ledger[name] ?? 0)

@@ -38,7 +38,7 @@ enum RedisPrelude {
             batches[id] = false
             return false
           end
-          local b = {id = id, gone = {}, seq = tonumber(v[1]), tenant = v[2], priority = v[3], state = v[4],
+          local b = {id = id, gone = {}, cost = 0, seq = tonumber(v[1]), tenant = v[2], priority = v[3], state = v[4],
             ending = v[5], max_attempts = tonumber(v[6]), retention_ms = v[7], accepted_at = v[8], deadline = v[9],
             window_ms = v[10], seed = v[11], ending_at = tonumber(v[12] or 0), ending_from = tonumber(v[13] or 0),
             paused_for = v[14], remove_requests = {}, remove_live = {}}
@@ -150,7 +150,7 @@ enum RedisPrelude {
 
         -- The usage ledger: field [tenant, model, backend, what] of the day.
         local ledger = {}
-        local function account(b, model, backend, state, at, prompt, completion, cached)
+        local function account(b, model, backend, state, at, prompt, completion, cached, cost)
           -- By nested tables, since names may have any bytes.
           local at_place = ledger
           for _, name in ipairs({math.floor(at / 86400000), b.tenant, model, backend}) do
@@ -166,6 +166,7 @@ enum RedisPrelude {
           at_place.prompt_tokens = (at_place.prompt_tokens or 0) + prompt
           at_place.completion_tokens = (at_place.completion_tokens or 0) + completion
           at_place.cached_tokens = (at_place.cached_tokens or 0) + cached
+          at_place.cost_nanodollars = (at_place.cost_nanodollars or 0) + cost
         end
         local function save_ledger()
           for day, tenants in pairs(ledger) do
@@ -189,16 +190,17 @@ enum RedisPrelude {
           call('XADD', part(b.id, 'results'), text(completion) .. '-0', 'ordinal', ordinal, 'custom_id', custom_id,
             'line', line_of_file, 'state', state, 'attempt', attempt, 'settled_at', text(at),
             'prompt_tokens', o.prompt or 0, 'completion_tokens', o.completion or 0, 'cached_tokens', o.cached or 0,
-            'backend', o.backend or '', 'timings', o.timings or '0 0 0', 'status', o.status, 'error', o.error or '',
-            'response', o.response or '')
+            'cost_nanodollars', o.cost or 0, 'backend', o.backend or '', 'timings', o.timings or '0 0 0',
+            'status', o.status, 'error', o.error or '', 'response', o.response or '')
           call('SETRANGE', part(b.id, 'places'), ordinal * 4, struct.pack('>I4', completion))
           b[state] = b[state] + 1
           local prompt, generated = tonumber(o.prompt or 0), tonumber(o.completion or 0)
-          local cached = tonumber(o.cached or 0)
+          local cached, cost = tonumber(o.cached or 0), tonumber(o.cost or 0)
           b.prompt_tokens = b.prompt_tokens + prompt
           b.completion_tokens = b.completion_tokens + generated
           b.cached_tokens = b.cached_tokens + cached
-          account(b, model, o.backend or '', state, at, prompt, generated, cached)
+          b.cost = b.cost + cost
+          account(b, model, o.backend or '', state, at, prompt, generated, cached, cost)
         end
 
         local function end_batch(b, state, at)
@@ -235,6 +237,8 @@ enum RedisPrelude {
                 fields[#fields + 1] = text(b[name])
               end
               call('HSET', batch_key(id), unpack(fields))
+              -- Sums of money can pass 2^53, what one script adds cannot.
+              if b.cost ~= 0 then call('HINCRBY', batch_key(id), 'cost_nanodollars', text(b.cost)) end
             end
           end
           save_lines()

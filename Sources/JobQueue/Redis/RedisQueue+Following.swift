@@ -139,7 +139,10 @@ extension BatchStatus {
             counts: BatchCounts(
                 total: total, queued: queued, leased: leased, completed: completed, failed: failed,
                 cancelled: cancelled, expired: expired),
-            usage: Usage(promptTokens: prompt, completionTokens: completion, cachedTokens: cached),
+            usage: Usage(
+                promptTokens: prompt, completionTokens: completion, cachedTokens: cached,
+                // Not there in batches from before costs were counted.
+                costNanodollars: fields.int("cost_nanodollars") ?? 0),
             createdAt: createdAt, acceptedAt: fields.time("accepted_at"), endedAt: fields.time("ended_at"),
             pausedFor: fields["paused_for"])
     }
@@ -192,7 +195,9 @@ extension ResultRecord {
             customID: customID, line: line, state: state, attempt: attempt, settledAt: settledAt,
             outcome: Outcome(
                 result: result,
-                usage: Usage(promptTokens: prompt, completionTokens: generated, cachedTokens: cached),
+                usage: Usage(
+                    promptTokens: prompt, completionTokens: generated, cachedTokens: cached,
+                    costNanodollars: fields.int("cost_nanodollars") ?? 0),
                 backend: backend, timings: timings))
     }
 }

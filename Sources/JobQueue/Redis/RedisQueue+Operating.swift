@@ -76,7 +76,9 @@ extension RedisQueue {
             case "prompt_tokens": record.usage.promptTokens = value
             case "completion_tokens": record.usage.completionTokens = value
             case "cached_tokens": record.usage.cachedTokens = value
-            default: throw unexpected(.null, "the usage ledger")
+            case "cost_nanodollars": record.usage.costNanodollars = value
+            // What a later version counts is not missed here.
+            default: break
             }
             records[place] = record
         }

@@ -172,6 +172,7 @@ extension AppendedRequest {
             let figures = MessagePack.array([
                 "\(outcome.usage.promptTokens)", "\(outcome.usage.completionTokens)",
                 "\(outcome.usage.cachedTokens)", outcome.backend, outcome.timings.storedText,
+                "\(outcome.usage.costNanodollars)",
             ])
             return [
                 "0", RedisArgument(print), RedisArgument(customID ?? "line-\(line)"), RedisArgument(line),

@@ -213,7 +213,7 @@ extension Timings {
 }
 
 extension Outcome {
-    /// Nine arguments, as the script `settle` describes them.
+    /// Ten arguments, as the script `settle` describes them.
     var stored: [RedisArgument] {
         let (state, status, error, response): (String, Int, String, [UInt8]) =
             switch result {
@@ -222,8 +222,8 @@ extension Outcome {
             }
         return [
             RedisArgument(state), RedisArgument(usage.promptTokens), RedisArgument(usage.completionTokens),
-            RedisArgument(usage.cachedTokens), RedisArgument(backend), RedisArgument(timings.storedText),
-            RedisArgument(status), RedisArgument(error), RedisArgument(response),
+            RedisArgument(usage.cachedTokens), RedisArgument(usage.costNanodollars), RedisArgument(backend),
+            RedisArgument(timings.storedText), RedisArgument(status), RedisArgument(error), RedisArgument(response),
         ]
     }
 }

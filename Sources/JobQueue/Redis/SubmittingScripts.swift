@@ -19,6 +19,7 @@ extension RedisScript {
         call('HSET', batch_key(id), 'seq', seq, 'tenant', tenant, 'priority', ARGV[4], 'seed', ARGV[7],
           'max_attempts', ARGV[8], 'metadata', ARGV[9], 'state', 'validating', 'created_at', text(now))
         for _, name in ipairs(COUNTS) do call('HSET', batch_key(id), name, 0) end
+        call('HSET', batch_key(id), 'cost_nanodollars', 0)
         if window ~= '-' then call('HSET', batch_key(id), 'window_ms', string.sub(window, 2)) end
         if key ~= '-' then call('HSET', batch_key(id), 'idempotency_key', string.sub(key, 2)) end
         if retention ~= '-' then call('HSET', batch_key(id), 'retention_ms', string.sub(retention, 2)) end
@@ -31,7 +32,7 @@ extension RedisScript {
     /// KEYS: meta.
     /// ARGV: now, id, from, number of requests; then eight for each: '1' and its print, custom_id, line, endpoint,
     /// model, cost, body; or, of a refused one, '0' and its print, name, line, '1' where the name is its own,
-    /// status, error, outcome's figures (prompt, completion, cached, backend, timings as MessagePack).
+    /// status, error, outcome's figures (prompt, completion, cached, backend, timings, cost as MessagePack).
     /// Returns 'ok', 'unknown', {'gap', total}, {'differs', ordinal}, {'state', state}.
     static let append = RedisScript(
         "append",
@@ -82,7 +83,7 @@ extension RedisScript {
             if ARGV[at + 4] == '1' then call('HSETNX', part(b.id, 'ids'), custom_id, ordinal .. ' ' .. l) end
             local f = cmsgpack.unpack(ARGV[at + 7])
             end_request(b, ordinal, custom_id, l, '', 'failed', 0, now, {status = ARGV[at + 5], error = ARGV[at + 6],
-              prompt = f[1], completion = f[2], cached = f[3], backend = f[4], timings = f[5]})
+              prompt = f[1], completion = f[2], cached = f[3], backend = f[4], timings = f[5], cost = f[6]})
           end
         end
         call('APPEND', part(b.id, 'prints'), table.concat(prints))

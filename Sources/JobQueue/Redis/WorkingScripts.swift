@@ -17,22 +17,22 @@ extension RedisScript {
         """#)
 
     /// KEYS: meta.
-    /// ARGV: now; then twelve for each: batch, ordinal, attempt, state, prompt, completion and cached tokens, backend,
-    /// timings ('queued prefill decode' in ms), status, error, response.
+    /// ARGV: now; then 13 for each: batch, ordinal, attempt, state, prompt, completion and cached tokens, cost in
+    /// billionths of a dollar, backend, timings ('queued prefill decode' in ms), status, error, response.
     /// Returns 1 or 0 (lost) for each.
     static let settle = RedisScript(
         "settle",
         #"""
         begin_freeing()
         local results = {}
-        for at = 2, #ARGV, 12 do
+        for at = 2, #ARGV, 13 do
           local r, b = held(ARGV[at], ARGV[at + 1], ARGV[at + 2])
           if r then
-            local error = ARGV[at + 10]
+            local error = ARGV[at + 11]
             local is_dead = error ~= '' and cjson.decode(error).code == 'attempts_exhausted'
             end_leased(b, ARGV[at + 1], r, ARGV[at + 3], {prompt = ARGV[at + 4], completion = ARGV[at + 5],
-              cached = ARGV[at + 6], backend = ARGV[at + 7], timings = ARGV[at + 8], status = ARGV[at + 9],
-              error = error, response = ARGV[at + 11]}, is_dead)
+              cached = ARGV[at + 6], cost = ARGV[at + 7], backend = ARGV[at + 8], timings = ARGV[at + 9],
+              status = ARGV[at + 10], error = error, response = ARGV[at + 12]}, is_dead)
           end
           results[#results + 1] = r and 1 or 0
         end

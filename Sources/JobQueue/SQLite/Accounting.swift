@@ -74,18 +74,19 @@ extension QueueTransaction {
             try run(
                 """
                 INSERT INTO usage (day, tenant, model, backend, completed, unsuccessful, prompt_tokens,
-                  completion_tokens, cached_tokens)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  completion_tokens, cached_tokens, cost_nanodollars)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT (day, tenant, model, backend) DO UPDATE SET
                   completed = completed + excluded.completed, unsuccessful = unsuccessful + excluded.unsuccessful,
                   prompt_tokens = prompt_tokens + excluded.prompt_tokens,
                   completion_tokens = completion_tokens + excluded.completion_tokens,
-                  cached_tokens = cached_tokens + excluded.cached_tokens
+                  cached_tokens = cached_tokens + excluded.cached_tokens,
+                  cost_nanodollars = cost_nanodollars + excluded.cost_nanodollars
                 """,
                 [
                     key.day.number, batch.status.specification.tenant, key.model, key.backend, sums.completed,
                     sums.unsuccessful, sums.usage.promptTokens, sums.usage.completionTokens,
-                    sums.usage.cachedTokens,
+                    sums.usage.cachedTokens, sums.usage.costNanodollars,
                 ])
         }
         batch.ledger = [:]

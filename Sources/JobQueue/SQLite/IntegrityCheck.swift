@@ -69,13 +69,13 @@ struct IntegrityCheck {
                     sum(state = 'failed') AS failed, sum(state = 'cancelled') AS cancelled,
                     sum(state = 'expired') AS expired,
                     sum(prompt_tokens) AS prompt, sum(completion_tokens) AS completion,
-                    sum(cached_tokens) AS cached
+                    sum(cached_tokens) AS cached, sum(cost_nanodollars) AS cost
                   FROM outcome GROUP BY batch) AS o ON o.batch = b.seq
                 WHERE (b.completed, b.failed, b.cancelled, b.expired, b.prompt_tokens, b.completion_tokens,
-                    b.cached_tokens)
+                    b.cached_tokens, b.cost_nanodollars)
                   <> (coalesce(o.completed, 0), coalesce(o.failed, 0), coalesce(o.cancelled, 0),
                     coalesce(o.expired, 0), coalesce(o.prompt, 0), coalesce(o.completion, 0),
-                    coalesce(o.cached, 0))
+                    coalesce(o.cached, 0), coalesce(o.cost, 0))
                 """),
         Rule(
             what: "a batch's backlog must count its queued requests and their tokens by model",
@@ -111,17 +111,19 @@ struct IntegrityCheck {
                     b.tenant, coalesce(r.model, (SELECT id FROM model WHERE name = x'')) AS model, o.backend,
                     sum(o.state = 'completed') AS completed, sum(o.state <> 'completed') AS unsuccessful,
                     sum(o.prompt_tokens) AS prompt, sum(o.completion_tokens) AS completion,
-                    sum(o.cached_tokens) AS cached
+                    sum(o.cached_tokens) AS cached, sum(o.cost_nanodollars) AS cost
                   FROM outcome AS o JOIN request AS r ON r.key = o.key JOIN batch AS b ON b.seq = o.batch
                   GROUP BY 1, 2, 3, 4),
                 sums AS (
                   SELECT coalesce(u.day, o.day) AS day, coalesce(u.tenant, o.tenant) AS tenant,
-                    (u.completed, u.unsuccessful, u.prompt_tokens, u.completion_tokens, u.cached_tokens)
-                      IS (o.completed, o.unsuccessful, o.prompt, o.completion, o.cached) AS same,
+                    (u.completed, u.unsuccessful, u.prompt_tokens, u.completion_tokens, u.cached_tokens,
+                      u.cost_nanodollars)
+                      IS (o.completed, o.unsuccessful, o.prompt, o.completion, o.cached, o.cost) AS same,
                     u.completed >= coalesce(o.completed, 0) AND u.unsuccessful >= coalesce(o.unsuccessful, 0)
                       AND u.prompt_tokens >= coalesce(o.prompt, 0)
                       AND u.completion_tokens >= coalesce(o.completion, 0)
-                      AND u.cached_tokens >= coalesce(o.cached, 0) AS covers
+                      AND u.cached_tokens >= coalesce(o.cached, 0)
+                      AND u.cost_nanodollars >= coalesce(o.cost, 0) AS covers
                   FROM usage AS u FULL JOIN outcomes AS o ON o.day = u.day AND o.tenant = u.tenant
                     AND o.model = u.model AND o.backend = u.backend)
                 SELECT 'tenant ' || tenant || ', day ' || day FROM sums

@@ -77,7 +77,7 @@ extension QueueTransaction {
         let records = try rows(
             """
             SELECT u.day, u.tenant, m.name, u.backend, u.completed, u.unsuccessful, u.prompt_tokens,
-              u.completion_tokens, u.cached_tokens
+              u.completion_tokens, u.cached_tokens, u.cost_nanodollars
             FROM usage AS u CROSS JOIN model AS m ON m.id = u.model WHERE u.day BETWEEN ? AND ?
             """, [query.first?.number ?? .min, query.last?.number ?? .max]
         ) { row in
@@ -86,7 +86,8 @@ extension QueueTransaction {
                 model: String(decoding: try row.bytes(2), as: UTF8.self), backend: try row.text(3),
                 completed: try row.int(4), unsuccessful: try row.int(5),
                 usage: Usage(
-                    promptTokens: try row.int(6), completionTokens: try row.int(7), cachedTokens: try row.int(8)))
+                    promptTokens: try row.int(6), completionTokens: try row.int(7), cachedTokens: try row.int(8),
+                    costNanodollars: try row.int(9)))
         }
         return records.filter(query.includes).sorted(by: UsageRecord.comesBefore)
     }

@@ -13,11 +13,21 @@ package enum QueueSchema {
     /// "MilQ" in ASCII, in the file's header.
     package static let applicationID: Int64 = 0x4D69_6C51
     /// Grows with each change of the tables; a program refuses files of a later version.
-    package static let version: Int64 = 3
+    package static let version: Int64 = 4
+    /// Files from this version on are brought up to date when they are opened.
+    package static let oldestVersion: Int64 = 3
     /// Requests that one batch can hold: ordinals have 32 bits of a key.
     package static let maxOrdinals = 1 << 32
     /// Bytes of one body; SQLite itself ends at a billion.
     package static let maxBodyBytes = 256 << 20
+
+    /// What an outcome cost, in billionths of a dollar; its default is what an older file's rows get.
+    private static let cost = "cost_nanodollars INTEGER NOT NULL DEFAULT 0 CHECK (cost_nanodollars >= 0)"
+
+    /// What makes a file of each version one of the next.
+    private static let upgrades: [Int64: [String]] = [
+        3: ["batch", "outcome", "usage"].map { "ALTER TABLE \($0) ADD COLUMN \(cost)" }
+    ]
 
     static let tables = """
         CREATE TABLE batch (
@@ -50,6 +60,7 @@ package enum QueueSchema {
           prompt_tokens INTEGER NOT NULL CHECK (prompt_tokens >= 0),
           completion_tokens INTEGER NOT NULL CHECK (completion_tokens >= 0),
           cached_tokens INTEGER NOT NULL CHECK (cached_tokens BETWEEN 0 AND prompt_tokens),
+          \(cost),
           UNIQUE (tenant, idempotency_key),
           CHECK (total = queued + leased + completed + failed + cancelled + expired),
           CHECK ((state IN ('completed', 'cancelled', 'expired')) = (ended_at IS NOT NULL)),
@@ -128,6 +139,7 @@ package enum QueueSchema {
           prompt_tokens INTEGER NOT NULL CHECK (prompt_tokens >= 0),
           completion_tokens INTEGER NOT NULL CHECK (completion_tokens >= 0),
           cached_tokens INTEGER NOT NULL CHECK (cached_tokens BETWEEN 0 AND prompt_tokens),
+          \(cost),
           backend TEXT NOT NULL,                  -- what computed it; empty where nothing did
           queued_ms INTEGER NOT NULL,
           prefill_ms INTEGER NOT NULL,
@@ -185,6 +197,7 @@ package enum QueueSchema {
           prompt_tokens INTEGER NOT NULL CHECK (prompt_tokens >= 0),
           completion_tokens INTEGER NOT NULL CHECK (completion_tokens >= 0),
           cached_tokens INTEGER NOT NULL CHECK (cached_tokens BETWEEN 0 AND prompt_tokens),
+          \(cost),
           PRIMARY KEY (day, tenant, model, backend)
         ) STRICT, WITHOUT ROWID;
 
@@ -221,12 +234,29 @@ package enum QueueSchema {
             throw JobQueueError.unusableStore(
                 "\(path) is another program's SQLite database: name another file for the queue")
         }
+        if try number(db, "user_version") < version { try upgrade(db, path: path) }
         let found = try number(db, "user_version")
-        guard found == version else {
-            throw JobQueueError.unusableStore(
-                "\(path) has queue format \(found), and this program knows only \(version): "
-                    + "use the program that wrote it, or name another file for the queue")
+        guard found == version else { throw unknown(found, path) }
+    }
+
+    /// One transaction: a file is of one version or of the other, whatever happens. Programs that have it open go on;
+    /// those of an older version cannot open it any more.
+    private static func upgrade(_ db: Database, path: String) throws {
+        try db.inTransaction(.immediate) {
+            // Another process may have been first.
+            for old in try number(db, "user_version")..<version {
+                guard let steps = upgrades[old] else { throw unknown(old, path) }
+                for step in steps { try db.execute(sql: step) }
+            }
+            try db.execute(sql: "PRAGMA user_version = \(version)")
+            return .commit
         }
+    }
+
+    private static func unknown(_ found: Int64, _ path: String) -> JobQueueError {
+        .unusableStore(
+            "\(path) has queue format \(found), and this program knows only \(oldestVersion) to \(version): "
+                + "use the program that wrote it, or name another file for the queue")
     }
 
     /// Twice SQLite's own choice: bodies of 1 KB then leave 5% of a page empty instead of 20%, and leasing

@@ -50,7 +50,7 @@ extension QueueTransaction {
     private static let batchColumns = """
         seq, id, tenant, priority, window_ms, idempotency_key, seed, max_attempts, metadata, state, \
         created_at, accepted_at, deadline, ended_at, total, queued, leased, completed, failed, cancelled, expired, \
-        prompt_tokens, completion_tokens, cached_tokens, retention_ms, paused_for
+        prompt_tokens, completion_tokens, cached_tokens, retention_ms, paused_for, cost_nanodollars
         """
 
     /// - Throws: `unknownBatch`.
@@ -114,9 +114,10 @@ extension QueueTransaction {
             throw damaged("a batch counts more requests than it can hold")
         }
         let usage = Usage(
-            promptTokens: try row.int(21), completionTokens: try row.int(22), cachedTokens: try row.int(23))
-        guard [usage.promptTokens, usage.completionTokens].allSatisfy({ (0...Int.max / 2).contains($0) })
-        else {
+            promptTokens: try row.int(21), completionTokens: try row.int(22), cachedTokens: try row.int(23),
+            costNanodollars: try row.int(26))
+        let sums = [usage.promptTokens, usage.completionTokens, usage.costNanodollars]
+        guard sums.allSatisfy({ (0...Int.max / 2).contains($0) }) else {
             throw damaged("a batch's usage is out of range")
         }
         let seq = try row.int64(0)
@@ -166,8 +167,7 @@ extension QueueTransaction {
             """
             UPDATE batch SET state = ?, accepted_at = ?, deadline = ?, ended_at = ?, forget_at = ?, total = ?,
               queued = ?, leased = ?, completed = ?, failed = ?, cancelled = ?, expired = ?, prompt_tokens = ?,
-              completion_tokens = ?,
-              cached_tokens = ?, paused_for = ?
+              completion_tokens = ?, cached_tokens = ?, cost_nanodollars = ?, paused_for = ?
             WHERE seq = ?
             """,
             [
@@ -175,8 +175,8 @@ extension QueueTransaction {
                 status.endedAt?.milliseconds, forgetAt?.milliseconds, counts.total, counts.queued,
                 counts.leased, counts.completed,
                 counts.failed, counts.cancelled, counts.expired, status.usage.promptTokens,
-                status.usage.completionTokens, status.usage.cachedTokens, status.pausedFor,
-                batch.seq,
+                status.usage.completionTokens, status.usage.cachedTokens, status.usage.costNanodollars,
+                status.pausedFor, batch.seq,
             ])
         try saveBacklog(&batch)
         try saveLedger(&batch)

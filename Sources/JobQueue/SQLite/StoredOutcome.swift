@@ -44,16 +44,16 @@ extension QueueTransaction {
             """
             INSERT INTO outcome (key, batch, completion, state, attempt, settled_at, prompt_tokens,
               completion_tokens, cached_tokens, backend, queued_ms, prefill_ms, decode_ms, status_code, error, body,
-              dead)
+              dead, cost_nanodollars)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-              CASE WHEN ?15 IS NULL THEN coalesce(?16, x'') END, ?17)
+              CASE WHEN ?15 IS NULL THEN coalesce(?16, x'') END, ?17, ?18)
             """,
             [
                 key, batch.seq, batch.nextCompletion, state.rawValue, attempt, now.milliseconds,
                 outcome.usage.promptTokens, outcome.usage.completionTokens, outcome.usage.cachedTokens,
                 outcome.backend,
                 outcome.timings.queuedMs, outcome.timings.prefillMs, outcome.timings.decodeMs, statusCode,
-                error, body, outcome.error?.code == OutcomeError.attemptsExhausted,
+                error, body, outcome.error?.code == OutcomeError.attemptsExhausted, outcome.usage.costNanodollars,
             ])
         switch state {
         case .completed: batch.status.counts.completed += 1
@@ -114,7 +114,7 @@ extension QueueTransaction {
     static let recordColumns = """
         o.key, o.completion, o.state, o.attempt, o.settled_at, o.prompt_tokens, o.completion_tokens, \
         o.cached_tokens, o.backend, o.queued_ms, o.prefill_ms, o.decode_ms, o.status_code, o.error, o.body,
-        r.custom_id, r.line
+        r.custom_id, r.line, o.cost_nanodollars
         """
 
     func record(_ row: StoredRow, order: ResultOrder) throws -> ResultRecord {
@@ -138,7 +138,7 @@ extension QueueTransaction {
                 result: result,
                 usage: Usage(
                     promptTokens: try row.int(5), completionTokens: try row.int(6),
-                    cachedTokens: try row.int(7)),
+                    cachedTokens: try row.int(7), costNanodollars: try row.int(17)),
                 backend: try row.text(8),
                 timings: Timings(
                     queuedMs: try row.int64(9), prefillMs: try row.int64(10), decodeMs: try row.int64(11))))

@@ -59,6 +59,12 @@ package struct SpendAccount: Hashable, Sendable, Codable {
         return true
     }
 
+    /// Whether it would fit if nothing were set aside.
+    package func fits(_ amount: Spending, within cap: SpendCap) -> Bool {
+        let total = spent + unproven + amount
+        return cap.money.map { total.money <= $0 } ?? true && cap.tokens.map { total.tokens <= $0 } ?? true
+    }
+
     /// A request that `amount` was reserved for took `actual`; zero when it was not sent or cost nothing.
     package mutating func settle(_ amount: Spending, by sender: String, actual: Spending) {
         spent += actual

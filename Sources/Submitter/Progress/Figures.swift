@@ -9,6 +9,14 @@ extension Int {
         }
         return (self < 0 ? "-" : "") + text
     }
+
+    /// Of billionths of a dollar: `$1,204.50`, `$0.000034`; cents at least, and as many digits as say it exactly.
+    package var dollars: String {
+        let unit = 1_000_000_000
+        var fraction = String((magnitude % UInt(unit)) + UInt(unit)).dropFirst()
+        while fraction.count > 2, fraction.last == "0" { fraction.removeLast() }
+        return (self < 0 ? "-$" : "$") + abs(self / unit).grouped + "." + fraction
+    }
 }
 
 extension Double {

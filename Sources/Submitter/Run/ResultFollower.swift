@@ -58,6 +58,7 @@ extension Usage {
         Usage(
             promptTokens: a.promptTokens - b.promptTokens,
             completionTokens: a.completionTokens - b.completionTokens,
-            cachedTokens: a.cachedTokens - b.cachedTokens)
+            cachedTokens: a.cachedTokens - b.cachedTokens,
+            costNanodollars: a.costNanodollars - b.costNanodollars)
     }
 }

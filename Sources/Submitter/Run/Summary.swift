@@ -47,6 +47,7 @@ package struct Summary: Sendable, Equatable {
             "tokens    \(usage.promptTokens.grouped) prompt "
                 + "(\(usage.cachedTokens.grouped) from the prefix cache), "
                 + "\(usage.completionTokens.grouped) generated")
+        if usage.costNanodollars > 0 { lines.append("cost      \(usage.costNanodollars.dollars)") }
         if thisRun.requests > 0 {
             let share = thisRun.requests == counts.total ? "" : "\(thisRun.requests.grouped) requests in "
             lines.append(
@@ -105,6 +106,7 @@ extension Usage {
         [
             "prompt_tokens": .int(Int64(promptTokens)), "cached_tokens": .int(Int64(cachedTokens)),
             "completion_tokens": .int(Int64(completionTokens)), "total_tokens": .int(Int64(totalTokens)),
+            "cost_usd": .double(Double(costNanodollars) / 1e9),
         ]
     }
 }

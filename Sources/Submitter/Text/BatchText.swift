@@ -17,6 +17,7 @@ extension BatchStatus {
             ],
             "usage": usage.json, "created_at": time(createdAt), "accepted_at": time(acceptedAt),
             "expires_at": time(deadline), "ended_at": time(endedAt),
+            "paused_for": pausedFor.map { .string($0) } ?? .null,
             "metadata": .object(JSONObject(metadata.map { (name: $0.key, value: .string($0.value)) })),
         ]
     }
@@ -30,9 +31,11 @@ extension BatchStatus {
     /// Several lines for people.
     package var text: String {
         var lines = ["batch     \(id): \(state.rawValue)", "requests  \(counts.total.grouped): \(countsText)"]
+        if let pausedFor { lines.append("paused    \(pausedFor.shown)") }
         lines.append(
             "tokens    \(usage.promptTokens.grouped) prompt (\(usage.cachedTokens.grouped) from the prefix cache), "
                 + "\(usage.completionTokens.grouped) generated")
+        if usage.costNanodollars > 0 { lines.append("cost      \(usage.costNanodollars.dollars)") }
         lines.append("tenant    \(specification.tenant.shown), priority \(specification.priority)")
         var times = ["created \(createdAt.text)"]
         if let deadline, endedAt == nil { times.append("expires \(deadline.text)") }

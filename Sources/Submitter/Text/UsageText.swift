@@ -68,14 +68,16 @@ package struct UsageReport: Sendable, Equatable {
 
     package var text: String {
         guard !rows.isEmpty else { return "no usage" }
+        // Who pays nobody has nothing to read there.
+        let hasCost = rows.contains { $0.usage.costNanodollars > 0 }
         var table = TextTable(
             columns.map { $0.rawValue.uppercased() }
-                + [">COMPLETED", ">UNSUCCESSFUL", ">PROMPT", ">CACHED", ">GENERATED"])
+                + [">COMPLETED", ">UNSUCCESSFUL", ">PROMPT", ">CACHED", ">GENERATED"] + (hasCost ? [">COST"] : []))
         func figures(_ row: UsageRecord) -> [String] {
             [
                 row.completed, row.unsuccessful, row.usage.promptTokens, row.usage.cachedTokens,
                 row.usage.completionTokens,
-            ].map(\.grouped)
+            ].map(\.grouped) + (hasCost ? [row.usage.costNanodollars.dollars] : [])
         }
         for row in rows { table.add(columns.map { Self.shown(Self.cell(row, $0)) } + figures(row)) }
         if rows.count > 1, let sum = UsageReport(rows, by: []).rows.first {

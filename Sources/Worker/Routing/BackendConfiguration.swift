@@ -35,6 +35,8 @@ package struct BackendConfiguration: Sendable, Equatable {
     package var kind: Kind
     package var mode: Mode
     package var batchWindow: String
+    /// Whether files of requests and results stay at the upstream when they are done with.
+    package var keepsFiles: Bool
     /// Where its API begins; nil for local ones.
     package var baseURL: URL?
     /// The operator's key; nil: none is sent, or only tenants' own.
@@ -53,7 +55,7 @@ package struct BackendConfiguration: Sendable, Equatable {
     static let keys = [
         "kind", "url", "key", "tenant_key", "organisation", "service_tier", "requests_per_minute", "requests_per_day",
         "tokens_per_minute", "tokens_per_day", "max_concurrent", "timeout_s", "connect_timeout_s", "max_answer_mb",
-        "mode", "batch_window",
+        "mode", "batch_window", "keep_files",
     ]
 
     init(_ node: TOMLNode, name: String) throws(ConfigurationError) {
@@ -75,6 +77,11 @@ package struct BackendConfiguration: Sendable, Equatable {
             }
             return text
         } ?? "24h"
+        keepsFiles = try node["keep_files"]?.bool() ?? false
+        let ofBatches = ["batch_window", "keep_files"]
+        if mode != .batch, let wrong = node.members.first(where: { ofBatches.contains($0.name) }) {
+            throw wrong.node.error("is for backends with mode = \"batch\"")
+        }
         baseURL = try Self.url(node, kind)
         key = try node["key"].map { node throws(ConfigurationError) in
             do { return try SecretSource(try node.text()) } catch let error as SecretError {

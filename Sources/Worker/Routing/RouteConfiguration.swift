@@ -147,6 +147,9 @@ package struct RouteConfiguration: Sendable, Equatable {
             return money
         }
         guard let name = node["backend"] else { throw node.error("backend is missing") }
+        if backends[try backend(name, backends)]?.kind == .local {
+            throw name.error("is local, and what our own workers compute costs nothing: prices are for upstreams")
+        }
         guard let models = node["models"] else {
             throw node.error("models is missing: patterns of the backend's names")
         }

@@ -5,6 +5,20 @@ import Scheduler
 /// What batches and tenants have spent, kept beside the queue: every sender reserves here before it sends, so that a
 /// cap holds for all of them together.
 package struct SpendBook: Sendable {
+    /// Requests that have ended, whose costs are counted in the same accounts.
+    package struct Part: Sendable, Hashable {
+        package var accounts: [String]
+        /// What was set aside in each of them for all of the requests.
+        package var reserved: Spending
+        package var actual: Spending
+
+        package init(accounts: [String], reserved: Spending, actual: Spending) {
+            self.accounts = accounts
+            self.reserved = reserved
+            self.actual = actual
+        }
+    }
+
     /// One request that is to be sent.
     package struct Claim: Sendable, Hashable {
         package var batch: BatchID
@@ -35,6 +49,8 @@ package struct SpendBook: Sendable {
     package struct CapReached: Error, Sendable, Equatable, CustomStringConvertible {
         package var scope: SpendScope.Kind
         package var description: String
+        /// It would fit if what is on its way cost nothing: it may fit when that has ended.
+        package var mayFitLater = false
     }
 
     private let records: any RecordStore
@@ -64,27 +80,75 @@ package struct SpendBook: Sendable {
         let sender = sender
         return try await records.change(names) { values throws(JobQueueError) in
             var accounts = try Accounts(names, values)
-            let verdicts = zip(claims, scopes).map { claim, scopes -> Verdict in
-                var held: [String] = []
-                for (scope, cap) in scopes {
-                    let granted = accounts.change(scope.name) {
-                        $0.reserve(claim.most, by: sender, within: cap, until: until, at: now.milliseconds)
-                    }
-                    if granted {
-                        held.append(scope.name)
-                        continue
-                    }
-                    for name in held {
-                        accounts.change(name) { $0.settle(claim.most, by: sender, actual: Spending()) }
-                    }
-                    return .refused(accounts.refusal(scope, cap, claim.most))
-                }
-                return .granted(Grant(claim: claim, records: held))
+            let verdicts = zip(claims, scopes).map {
+                accounts.reserve($0, $1, by: sender, until: until, at: now.milliseconds)
             }
             values = accounts.values
             return verdicts
         }
     }
+
+    // MARK: What outlives a process
+
+    /// Sets aside as above, but under a name of its own, for what others may go on with after this process; and writes
+    /// down in the same step what that is.
+    /// - Parameters:
+    ///   - record: where it is written.
+    ///   - value: what is written, by what was granted; nil: nothing.
+    package func reserve(
+        _ claims: [Claim], for holder: String, durationMs: Int64, at now: Timestamp, with record: String,
+        _ value: @Sendable ([Verdict]) -> [UInt8]?
+    ) async throws(JobQueueError) -> [Verdict] {
+        let until = (now + durationMs).milliseconds
+        let scopes = claims.map { self.scopes(of: $0, at: now) }
+        let names = Array(Set(scopes.flatMap { $0.map(\.scope.name) })).sorted()
+        return try await records.change(names + [record]) { values throws(JobQueueError) in
+            var accounts = try Accounts(names, values.dropLast())
+            let verdicts = zip(claims, scopes).map {
+                accounts.reserve($0, $1, by: holder, until: until, at: now.milliseconds)
+            }
+            values = accounts.values + [value(verdicts)]
+            return verdicts
+        }
+    }
+
+    /// What the requests took takes the place of what was set aside, in the same step as a record beside it changes.
+    /// - Parameter change: of the record; false: nothing is changed at all.
+    /// - Returns: what `change` did.
+    package func settle(
+        _ parts: [Part], for holder: String, at now: Timestamp, with record: String,
+        _ change: @Sendable (inout [UInt8]?) -> Bool
+    ) async throws(JobQueueError) -> Bool {
+        let names = Array(Set(parts.flatMap(\.accounts))).sorted()
+        return try await records.change(names + [record]) { values throws(JobQueueError) in
+            var value = values[names.count]
+            guard change(&value) else { return false }
+            var accounts = try Accounts(names, values.dropLast())
+            for part in parts {
+                for name in part.accounts {
+                    accounts.change(name) { $0.settle(part.reserved, by: holder, actual: part.actual) }
+                }
+            }
+            values = accounts.values + [value]
+            return true
+        }
+    }
+
+    package func renew(
+        _ accounts: [String], for holder: String, durationMs: Int64, at now: Timestamp
+    ) async throws(JobQueueError) {
+        if accounts.isEmpty { return }
+        let names = accounts.sorted()
+        try await records.change(names) { values throws(JobQueueError) in
+            var accounts = try Accounts(names, values)
+            for name in names {
+                accounts.change(name) { $0.renew(by: holder, until: (now + durationMs).milliseconds) }
+            }
+            values = accounts.values
+        }
+    }
+
+    // MARK: Ending
 
     /// The requests ended: what they took takes the reservations' places.
     package func settle(_ ended: [(grant: Grant, actual: Spending)], at now: Timestamp) async throws(JobQueueError) {
@@ -106,15 +170,7 @@ package struct SpendBook: Sendable {
     /// Together with the leases.
     package func renew(_ grants: [Grant], durationMs: Int64, at now: Timestamp) async throws(JobQueueError) {
         if grants.isEmpty { return }
-        let names = Array(Set(grants.flatMap(\.records))).sorted()
-        let sender = sender
-        try await records.change(names) { values throws(JobQueueError) in
-            var accounts = try Accounts(names, values)
-            for name in names {
-                accounts.change(name) { $0.renew(by: sender, until: (now + durationMs).milliseconds) }
-            }
-            values = accounts.values
-        }
+        try await renew(Array(Set(grants.flatMap(\.records))), for: sender, durationMs: durationMs, at: now)
     }
 
     /// What is spent and reserved now.
@@ -154,7 +210,7 @@ private struct Accounts {
     private let names: [String]
     private var accounts: [String: SpendAccount] = [:]
 
-    init(_ names: [String], _ values: [[UInt8]?]) throws(JobQueueError) {
+    init(_ names: [String], _ values: some Sequence<[UInt8]?>) throws(JobQueueError) {
         self.names = names
         for (name, value) in zip(names, values) {
             guard let value else { continue }
@@ -170,7 +226,27 @@ private struct Accounts {
         body(&accounts[name, default: SpendAccount()])
     }
 
-    func refusal(_ scope: SpendScope, _ configured: SpendCap, _ wanted: Spending) -> SpendBook.CapReached {
+    /// One claim: in all of its scopes, or in none.
+    mutating func reserve(
+        _ claim: SpendBook.Claim, _ scopes: [(scope: SpendScope, cap: SpendCap)], by holder: String, until: Int64,
+        at now: Int64
+    ) -> SpendBook.Verdict {
+        var held: [String] = []
+        for (scope, cap) in scopes {
+            let granted = change(scope.name) {
+                $0.reserve(claim.most, by: holder, within: cap, until: until, at: now)
+            }
+            if granted {
+                held.append(scope.name)
+                continue
+            }
+            for name in held { change(name) { $0.settle(claim.most, by: holder, actual: Spending()) } }
+            return .refused(refusal(scope, cap, claim.most))
+        }
+        return .granted(SpendBook.Grant(claim: claim, records: held))
+    }
+
+    private func refusal(_ scope: SpendScope, _ configured: SpendCap, _ wanted: Spending) -> SpendBook.CapReached {
         let account = accounts[scope.name] ?? SpendAccount()
         let cap = account.cap ?? configured
         let advice =
@@ -184,7 +260,8 @@ private struct Accounts {
                 + "\(account.spent.money) and \(account.spent.tokens) tokens spent, "
                 + "\(account.unproven.money) and \(account.unproven.tokens) tokens perhaps, "
                 + "\(reserved.money) and \(reserved.tokens) tokens on their way, "
-                + "and the next request can take \(wanted.money) and \(wanted.tokens) tokens; \(advice)")
+                + "and the next request can take \(wanted.money) and \(wanted.tokens) tokens; \(advice)",
+            mayFitLater: account.fits(wanted, within: cap))
     }
 
     var values: [[UInt8]?] {

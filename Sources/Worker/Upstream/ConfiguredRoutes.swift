@@ -177,5 +177,6 @@ extension UpstreamTarget {
         timeouts.connectMs = backend.connectTimeoutMs
         maxReplyBytes = backend.maxAnswerBytes
         batchWindow = backend.batchWindow
+        keepsFiles = backend.keepsFiles
     }
 }

@@ -5,8 +5,13 @@ import Synchronization
 /// Routes that can be exchanged for others while a worker uses them: a file that was read again.
 package final class ReloadableRoutes: UpstreamRouting {
     private let routes: Mutex<ConfiguredRoutes>
+    /// Routes of the same process whose models are reported with these, for instance those of the other mode.
+    private let others: ReloadableRoutes?
 
-    package init(_ routes: ConfiguredRoutes) { self.routes = Mutex(routes) }
+    package init(_ routes: ConfiguredRoutes, reportedWith others: ReloadableRoutes? = nil) {
+        self.routes = Mutex(routes)
+        self.others = others
+    }
 
     private var current: ConfiguredRoutes { routes.withLock { $0 } }
     package var configuration: RouteConfiguration { current.configuration }
@@ -15,6 +20,7 @@ package final class ReloadableRoutes: UpstreamRouting {
     package func replace(by next: ConfiguredRoutes) { routes.withLock { $0 = next } }
 
     package var spills: Bool { current.spills }
+    package var served: [String] { Set(current.served + (others?.served ?? [])).sorted() }
 
     package func models(of overview: QueueOverview) -> Set<String>? { current.models(of: overview) }
 

@@ -87,6 +87,7 @@ final class Transfer {
         ] {
             if let value { _ = millrace_curl_set_text(easy, option, value) }
         }
+        if request.method == .delete { _ = millrace_curl_set_text(easy, CURLOPT_CUSTOMREQUEST, "DELETE") }
         if request.method == .post {
             set(easy, CURLOPT_POST, 1)
             _ = millrace_curl_set_offset(easy, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(request.body.count))

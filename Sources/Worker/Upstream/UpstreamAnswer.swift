@@ -21,7 +21,8 @@ package struct UpstreamAnswer: Sendable, Equatable {
     package init?(_ reply: UpstreamReply, isMapped: Bool) {
         guard let json = try? JSON(parsing: reply.body), json["choices"]?.array != nil else { return nil }
         let usage = json["usage"]
-        func count(_ value: JSON?) -> Int { max(0, value?.int ?? 0) }
+        // What no store takes is no count of tokens.
+        func count(_ value: JSON?) -> Int { min(Outcome.maxTokens, max(0, value?.int ?? 0)) }
         func ms(_ name: String) -> Int64? {
             guard let seconds = usage?[name]?.double, seconds >= 0, seconds < 1e9 else { return nil }
             return Int64((seconds * 1000).rounded())

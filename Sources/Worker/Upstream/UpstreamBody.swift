@@ -46,7 +46,7 @@ package struct UpstreamBody: Sendable, Equatable {
         let named = object["model"]?.string ?? request.model
         let name = model ?? named
         guard !name.isEmpty else {
-            throw .invalid("model", "is missing, and the route names none")
+            throw .invalid("model", "is missing: name it in the request, in the route, or with 'run' by --model")
         }
         members.set("model", .string(name))
         if let serviceTier, object["service_tier"]?.isNull ?? true {

@@ -38,10 +38,11 @@ struct UpstreamDesk {
         var model: String { choice.model ?? leased.request.model }
         var lane: LaneName { LaneName(text: choice.limitGroup ?? "\(choice.target.name)/\(model)") }
 
-        func outcome(_ answer: UpstreamAnswer, _ body: [UInt8], _ reply: UpstreamReply) -> Outcome {
+        func outcome(_ answer: UpstreamAnswer, _ reply: UpstreamReply) -> Outcome {
             let waitedMs = (sentAt.map { $0 - leasedAt } ?? 0) + reply.timings.sentMs
             return Outcome(
-                result: .response(statusCode: 200, body: body), usage: answer.usage, backend: choice.target.name,
+                result: .response(statusCode: 200, body: answer.body), usage: answer.usage,
+                backend: choice.target.name,
                 timings: answer.timings(waitedMs: waitedMs, transfer: reply.timings))
         }
     }

@@ -100,11 +100,34 @@ extension UpstreamWorker {
                 unpaid.append(pending.lease)
                 let batch = pending.lease.key.batch
                 guard paused.insert(batch).inserted else { continue }
-                log.warning("batch \(batch) is paused: \(reached)")
-                try await queue.pause(batch, reason: reached.description, at: now)
+                try await pause(batch, reached, at: now)
             }
         }
         return (granted, unpaid)
+    }
+}
+
+extension UpstreamWorker {
+    private func pause(
+        _ batch: BatchID, _ reached: SpendBook.CapReached, at now: Timestamp
+    ) async throws(JobQueueError) {
+        guard try await queue.pauseIfOpen(batch, reason: reached.description, at: now) else { return }
+        log.warning("batch \(batch) is paused: \(reached)")
+    }
+}
+
+extension JobQueue {
+    /// False: it ended meanwhile, so that nothing is left to pause.
+    func pauseIfOpen(_ batch: BatchID, reason: String, at now: Timestamp) async throws(JobQueueError) -> Bool {
+        do throws(JobQueueError) {
+            try await pause(batch, reason: reason, at: now)
+            return true
+        } catch {
+            switch error {
+            case .wrongState, .unknownBatch: return false
+            default: throw error
+            }
+        }
     }
 }
 

@@ -16,16 +16,13 @@ extension UpstreamWorker {
             reply, backend: target.name, model: pending.model, isMapped: pending.body.isMapped)
         desk.account(verdict, reply, of: pending, at: now, random: .random(in: 0..<1))
         switch verdict {
-        case .answered(let answer):
+        case .answered(let plain):
             desk.remove(lease.key)
+            let answer = spending?.priced(plain, backend: target.name, model: pending.model) ?? plain
             figures.answered += 1
             figures.usage += answer.usage
-            var body = answer.body
-            if let spending {
-                body = spending.priced(answer, backend: target.name, model: pending.model)
-                spend(pending, spending.spending(answer.usage, backend: target.name, model: pending.model))
-            }
-            outbox.settlements.append(Settlement(lease: lease, outcome: pending.outcome(answer, body, reply)))
+            spend(pending, Spending(answer.usage))
+            outbox.settlements.append(Settlement(lease: lease, outcome: pending.outcome(answer, reply)))
         case .refused(let error):
             desk.remove(lease.key)
             figures.refused += 1
@@ -48,6 +45,7 @@ extension UpstreamWorker {
             // Of what was cut off nobody knows what it has cost.
             spend(pending, wasCutOff ? pending.grant?.claim.most ?? Spending() : Spending())
             log.debug("an attempt failed: \(error.message)", metadata: lease.metadata)
+            if let note = failures.take(error, of: target.name, at: now) { log.warning("\(note)") }
             outbox.failures.append((lease, error, afterMs ?? retryMs(lease)))
         case .parked(let error, let scope):
             park(pending, error, scope, at: now)

@@ -1,6 +1,6 @@
 /// One HTTP request to an upstream.
 package struct UpstreamRequest: Sendable {
-    package enum Method: String, Sendable { case get = "GET", post = "POST" }
+    package enum Method: String, Sendable { case get = "GET", post = "POST", delete = "DELETE" }
 
     package var method: Method
     /// `https://api.groq.com/openai/v1`: scheme, host, optional port, and what comes before every path. No

@@ -4,7 +4,8 @@ import JobQueue
 /// What a worker does for the queue beside its work: it takes back what others left, and says that it lives.
 struct UpstreamService {
     private let name: String
-    private let models: [String]
+    /// Asked anew for each report: routes may have been read again.
+    private let models: @Sendable () -> [String]
     private let everyMs: Int64?
     private let startedAt: Timestamp
     private var dueAt: Timestamp
@@ -12,7 +13,7 @@ struct UpstreamService {
     private var reportedAt: Timestamp
     private var backends: [String] = []
 
-    init(name: String, models: [String], everyMs: Int64?, at now: Timestamp) {
+    init(name: String, models: @escaping @Sendable () -> [String], everyMs: Int64?, at now: Timestamp) {
         self.name = name
         self.models = models
         self.everyMs = everyMs
@@ -32,7 +33,7 @@ struct UpstreamService {
         let prompt = Double(figures.usage.promptTokens - reported.usage.promptTokens)
         let generated = Double(figures.usage.completionTokens - reported.usage.completionTokens)
         let report = WorkerReport(
-            name: name, host: ProcessInfo.processInfo.hostName, processID: Int(getpid()), models: models,
+            name: name, host: ProcessInfo.processInfo.hostName, processID: Int(getpid()), models: models(),
             backend: names.joined(separator: ","),
             phase: isDraining ? .draining : .running, startedAt: startedAt, reportedAt: now, lifetimeMs: everyMs * 6,
             leasedRequests: desk.count, runningSequences: desk.underWay, promptTokensPerSecond: prompt / seconds,

@@ -25,24 +25,39 @@ package struct UpstreamSpending: Sendable {
             Usage(promptTokens: prompt, completionTokens: completion), backend: choice.target.name, model: model)
     }
 
-    func spending(_ usage: Usage, backend: String, model: String) -> Spending {
-        let price = prices().price(backend: backend, model: model)
-        let money = price?.cost(
-            promptTokens: usage.promptTokens, cachedTokens: usage.cachedTokens,
-            completionTokens: usage.completionTokens)
-        return Spending(money: money ?? .zero, tokens: usage.totalTokens)
+    private func spending(_ usage: Usage, backend: String, model: String) -> Spending {
+        Spending(money: cost(usage, backend: backend, model: model) ?? .zero, tokens: usage.totalTokens)
     }
 
-    /// The answer with its price in `usage.cost_usd`; as it came where nobody wrote a price down.
-    func priced(_ answer: UpstreamAnswer, backend: String, model: String) -> [UInt8] {
-        guard let price = prices().price(backend: backend, model: model), var body = JSONMembers(answer.body),
-            let usageText = body["usage"], var usage = JSONMembers(usageText)
-        else { return answer.body }
-        let cost = price.cost(
-            promptTokens: answer.usage.promptTokens, cachedTokens: answer.usage.cachedTokens,
-            completionTokens: answer.usage.completionTokens)
+    /// Nil where nobody wrote a price down.
+    private func cost(_ usage: Usage, backend: String, model: String) -> Money? {
+        let most = Money(nanodollars: Int64(Outcome.maxCostNanodollars))
+        return prices().price(backend: backend, model: model).map { price in
+            let cost = price.cost(
+                promptTokens: usage.promptTokens, cachedTokens: usage.cachedTokens,
+                completionTokens: usage.completionTokens)
+            return min(cost, most)
+        }
+    }
+
+    /// The answer with its price, which clients find as `usage.cost_usd`; as it came where nobody wrote one down.
+    func priced(_ answer: UpstreamAnswer, backend: String, model: String) -> UpstreamAnswer {
+        guard let cost = cost(answer.usage, backend: backend, model: model) else { return answer }
+        var answer = answer
+        answer.usage.costNanodollars = Int(cost.nanodollars)
+        guard var body = JSONMembers(answer.body), let text = body["usage"], var usage = JSONMembers(text) else {
+            return answer
+        }
         usage.set("cost_usd", .double(cost.dollars))
         body.set("usage", text: usage.text)
-        return body.text
+        answer.body = body.text
+        return answer
+    }
+}
+
+extension Spending {
+    /// What an outcome's usage says.
+    init(_ usage: Usage) {
+        self.init(money: Money(nanodollars: Int64(usage.costNanodollars)), tokens: usage.totalTokens)
     }
 }

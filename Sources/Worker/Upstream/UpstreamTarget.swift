@@ -20,6 +20,8 @@ package struct UpstreamTarget: Sendable {
     package var mapsCompletions: Bool?
     /// How long a batch may take there, where requests go through its batch API.
     package var batchWindow = "24h"
+    /// Leave batches' files there.
+    package var keepsFiles = false
 
     package init(
         name: String, dialect: UpstreamDialect, baseURL: String, key: ProviderKey? = nil,

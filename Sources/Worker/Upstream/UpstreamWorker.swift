@@ -69,6 +69,7 @@ package actor UpstreamWorker {
     var desk: UpstreamDesk
     var figures = UpstreamWorkFigures()
     var outbox = UpstreamOutbox()
+    var failures = FailureNotes()
     /// The last claim brought nothing that could be sent.
     var foundNothing = false
     var spillAt = Timestamp(milliseconds: 0)
@@ -98,7 +99,7 @@ package actor UpstreamWorker {
         self.clock = clock
         self.log = log
         service = UpstreamService(
-            name: settings.name, models: routing.served, everyMs: settings.serviceMs, at: clock.now())
+            name: settings.name, models: { routing.served }, everyMs: settings.serviceMs, at: clock.now())
     }
 
     /// Works until the goal is reached or `stop` has taken effect.

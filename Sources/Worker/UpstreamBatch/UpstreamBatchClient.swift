@@ -6,6 +6,7 @@ struct UpstreamBatchClient: Sendable {
     struct State: Sendable, Equatable {
         var id: String
         var status: String
+        var inputFile: String?
         var outputFile: String?
         var errorFile: String?
         /// Of a batch that was refused as a whole: line (from 1) and why.
@@ -20,13 +21,13 @@ struct UpstreamBatchClient: Sendable {
         var status: Int
         var description: String
         /// Asking again would not help.
-        var isFinal: Bool { [400, 404, 413, 415, 422].contains(status) }
+        var isFinal: Bool { [400, 404, 405, 413, 415, 422].contains(status) }
     }
 
     let upstream: Upstream
     let target: UpstreamTarget
     static let maxFileBytes = 512 << 20
-    private static let maxPages = 20
+    private static let maxPages = 200
 
     func upload(_ lines: [UInt8]) async throws(Refusal) -> String {
         let boundary = "millrace-\(UUID().uuidString)"
@@ -59,13 +60,16 @@ struct UpstreamBatchClient: Sendable {
             guard page["has_more"]?.bool == true, let last = all.last?["id"]?.string else { return nil }
             after = "&after=\(last)"
         }
-        return nil
+        // Taken for absent it might be created twice.
+        let most = Self.maxPages * 100
+        throw Refusal(status: 0, description: "\(target.name) lists more than \(most) batches, and ours may be older")
     }
 
     func state(_ id: String) async throws(Refusal) -> State {
         let json = try await json(get("/batches/\(id)"))
         return State(
-            id: id, status: try text(json, "status"), outputFile: json["output_file_id"]?.string,
+            id: id, status: try text(json, "status"), inputFile: json["input_file_id"]?.string,
+            outputFile: json["output_file_id"]?.string,
             errorFile: json["error_file_id"]?.string,
             errors: (json["errors"]?["data"]?.array ?? []).map { ($0["line"]?.int, $0["message"]?.string ?? "") })
     }
@@ -74,6 +78,16 @@ struct UpstreamBatchClient: Sendable {
         var request = get("/files/\(file)/content")
         request.maxReplyBytes = Self.maxFileBytes
         return try await reply(request).body
+    }
+
+    /// What is gone already is no error.
+    func delete(_ file: String) async throws(Refusal) {
+        do throws(Refusal) {
+            _ = try await reply(
+                UpstreamRequest(.delete, baseURL: target.baseURL, path: "/files/\(file)", key: target.key))
+        } catch {
+            guard error.status == 404 else { throw error }
+        }
     }
 
     func cancel(_ id: String) async throws(Refusal) {
@@ -90,7 +104,8 @@ struct UpstreamBatchClient: Sendable {
         request.timeouts = target.timeouts
         let reply = await upstream.send(request)
         if let failure = reply.failure { throw Refusal(status: 0, description: "\(target.name): \(failure.message)") }
-        guard reply.status == 200 else {
+        // Deleting may be answered with nothing.
+        guard (200...204).contains(reply.status) else {
             let words = UpstreamErrorBody(reply)
             throw Refusal(
                 status: reply.status, description: "\(target.name) answered \(reply.status): \(words.message)")

@@ -10,6 +10,7 @@ extension UpstreamBatchWorker {
             return
         }
         let client = UpstreamBatchClient(upstream: upstream, target: target)
+        if record.leftFiles != nil { return try await deleteFiles(record, client) }
         var record = record
         do {
             if record.id == nil {
@@ -17,28 +18,21 @@ extension UpstreamBatchWorker {
                     return try await giveBack(record, .handedBack)
                 }
                 record.id = found
-                try await book.write(record)
+                guard try await book.update(record, { $0.id = found }) else { return }
             }
             guard let id = record.id else { return }
             let renewed = try await queue.renew(
                 record.entries.map(\.lease), durationMs: settings.leaseMs, at: clock.now())
-            if renewed.allSatisfy({ $0 == .lost }) {
-                // Cancelled, or over: nobody waits for it.
-                do throws(UpstreamBatchClient.Refusal) {
-                    try await client.cancel(id)
-                } catch {
-                    // It may be over already.
-                    guard error.isFinal || error.status == 409 else { throw error }
-                }
-                log.info("batch \(id) of \(record.target) is cancelled: none of its requests is wanted any more")
-                return try await forget(record)
-            }
-            if let spending, let own = grants[record.token] {
-                try await spending.book.renew(
-                    own.compactMap(\.self), durationMs: settings.leaseMs, at: clock.now())
-            }
+            try await book.renew(record, durationMs: settings.leaseMs, at: clock.now())
             let state = try await client.state(id)
-            guard state.isOver else { return }
+            guard state.isOver else {
+                // Cancelled here, or over: nobody waits for it. What it did compute is paid for in the end.
+                if renewed.allSatisfy({ $0 == .lost }), state.status != "cancelling" {
+                    log.info("batch \(id) of \(record.target): none of its requests is wanted any more")
+                    try await client.cancel(id)
+                }
+                return
+            }
             try await settle(record, state, client)
         } catch let error as UpstreamBatchClient.Refusal {
             log.warning("batch \(record.id ?? record.token): \(error); looking again later")
@@ -60,18 +54,16 @@ extension UpstreamBatchWorker {
         let now = clock.now()
         var settlements: [Settlement] = []
         var failures: [(lease: Lease, error: OutcomeError)] = []
-        var spent: [(SpendBook.Grant?, Spending)] = []
+        var costs = Array(repeating: Spending(), count: record.payers?.count ?? 0)
         for (number, entry) in record.entries.enumerated() {
-            let grant = grants[record.token]?[number]
             guard let line = lines[number] else {
                 failures.append((entry.lease, Self.missing(number, state, record)))
-                spent.append((grant, Spending()))
                 continue
             }
             let (settlement, failure, cost) = take(line, entry, record)
             if let settlement { settlements.append(settlement) }
             if let failure { failures.append((entry.lease, failure)) }
-            spent.append((grant, cost))
+            if let payer = entry.payer, costs.indices.contains(payer) { costs[payer] += cost }
         }
         for start in stride(from: 0, to: settlements.count, by: 500) {
             let part = Array(settlements[start..<min(settlements.count, start + 500)])
@@ -80,12 +72,12 @@ extension UpstreamBatchWorker {
         }
         for (lease, error) in failures {
             _ = try await queue.release([lease], reason: .failed(error, retryAfterMs: 1000), at: now)
+            Failpoint.hit("batch.released")
         }
-        try await settleSpending(spent)
-        Failpoint.hit("batch.settled")
+        let files = [record.inputFile ?? state.inputFile, state.outputFile, state.errorFile].compactMap(\.self)
+        try await end(record, costs, files, client)
         let counts = "\(settlements.count) settled, \(failures.count) without a result"
         log.info("batch \(state.id) of \(record.target) is \(state.status): \(counts)")
-        try await forget(record)
     }
 
     /// What a line means for its request.
@@ -94,13 +86,12 @@ extension UpstreamBatchWorker {
     ) -> (Settlement?, OutcomeError?, Spending) {
         let reply = UpstreamReply(status: line.status, body: line.body)
         switch UpstreamVerdict(reply, backend: record.target, model: record.model, isMapped: entry.isMapped) {
-        case .answered(let answer):
-            let body = spending?.priced(answer, backend: record.target, model: record.model) ?? answer.body
+        case .answered(let plain):
+            let answer = spending?.priced(plain, backend: record.target, model: record.model) ?? plain
             let outcome = Outcome(
-                result: .response(statusCode: 200, body: body), usage: answer.usage, backend: record.target,
+                result: .response(statusCode: 200, body: answer.body), usage: answer.usage, backend: record.target,
                 timings: answer.timings(waitedMs: 0, transfer: UpstreamTimings()))
-            let cost = spending?.spending(answer.usage, backend: record.target, model: record.model)
-            return (Settlement(lease: entry.lease, outcome: outcome), nil, cost ?? Spending())
+            return (Settlement(lease: entry.lease, outcome: outcome), nil, Spending(answer.usage))
         case .refused(let error):
             let outcome = Outcome(result: .error(error), backend: record.target)
             return (Settlement(lease: entry.lease, outcome: outcome), nil, Spending())
@@ -123,18 +114,56 @@ extension UpstreamBatchWorker {
 
     func giveBack(_ record: UpstreamBatchRecord, _ reason: ReleaseReason) async throws(JobQueueError) {
         _ = try await queue.release(record.entries.map(\.lease), reason: reason, at: clock.now())
-        try await settleSpending((grants[record.token] ?? []).map { ($0, Spending()) })
-        try await forget(record)
+        let costs = Array(repeating: Spending(), count: record.payers?.count ?? 0)
+        guard let target = try await routing.target(named: record.target, owner: record.owner) else {
+            _ = try await book.end(record, costs: costs, leaving: [], at: clock.now())
+            return
+        }
+        let client = UpstreamBatchClient(upstream: upstream, target: target)
+        try await end(record, costs, [record.inputFile].compactMap(\.self), client)
     }
 
-    private func forget(_ record: UpstreamBatchRecord) async throws(JobQueueError) {
-        grants[record.token] = nil
-        try await book.remove(record)
+    /// What the requests did cost is settled once, and in the same step the record becomes one of files to delete.
+    private func end(
+        _ record: UpstreamBatchRecord, _ costs: [Spending], _ files: [String], _ client: UpstreamBatchClient
+    ) async throws(JobQueueError) {
+        let files = client.target.keepsFiles ? [] : files
+        guard try await book.end(record, costs: costs, leaving: files, at: clock.now()) else { return }
+        Failpoint.hit("batch.settled")
+        if files.isEmpty { return }
+        var record = record
+        record.leftFiles = files
+        try await deleteFiles(record, client)
     }
 
-    func settleSpending(_ spent: [(SpendBook.Grant?, Spending)]) async throws(JobQueueError) {
-        let known = spent.compactMap { grant, actual in grant.map { (grant: $0, actual: actual) } }
-        guard let spending, !known.isEmpty else { return }
-        try await spending.book.settle(known, at: clock.now())
+    /// Nothing depends on it: what cannot be deleted is tried again for a while, then said.
+    private func deleteFiles(
+        _ record: UpstreamBatchRecord, _ client: UpstreamBatchClient
+    ) async throws(JobQueueError) {
+        var left: [String] = []
+        var why: UpstreamBatchClient.Refusal?
+        for file in record.leftFiles ?? [] {
+            do throws(UpstreamBatchClient.Refusal) {
+                try await client.delete(file)
+                Failpoint.hit("batch.deleted")
+            } catch {
+                left.append(file)
+                why = error
+            }
+        }
+        guard let why else { return try await book.remove(record) }
+        let tries = (record.deletions ?? 0) + 1
+        let names = left.joined(separator: ", ")
+        if why.isFinal || tries >= Self.maxDeletions {
+            log.error("files stay at \(record.target), delete them there: \(names): \(why)")
+            return try await book.remove(record)
+        }
+        log.warning("files could not be deleted, trying again: \(names): \(why)")
+        _ = try await book.update(record) { [left] known in
+            known.leftFiles = left
+            known.deletions = tries
+        }
     }
+
+    private static let maxDeletions = 20
 }

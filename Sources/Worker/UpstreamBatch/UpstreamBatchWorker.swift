@@ -5,9 +5,9 @@ import Scheduler
 
 /// Forwards requests through upstreams' batch APIs: many in one file, cheaper, and some time within a day or more.
 ///
-/// Requests are leased for an hour at a time. A record beside the queue says which went into which batch; it is written
-/// before the batch is created, whose metadata carry the record's token, so that whoever takes over finds it. Only one
-/// that cannot be found is given up, and its requests go back.
+/// Requests are leased for an hour at a time. A record beside the queue says which went into which batch, and what is
+/// set aside for them; it is written before the batch is created, whose metadata carry the record's token, so that
+/// whoever takes over finds it. Only one that cannot be found is given up, and its requests go back.
 package actor UpstreamBatchWorker {
     package struct Settings: Sendable {
         package var name = "forwarder"
@@ -19,6 +19,8 @@ package actor UpstreamBatchWorker {
         /// Requests and bytes of one file.
         package var maxLines = 5000
         package var maxFileBytes = 50 << 20
+        /// Our batches that one file holds requests of; each has an account.
+        package var maxBatches = 250
         /// Batches under way at once.
         package var maxOpen = 50
 
@@ -33,8 +35,6 @@ package actor UpstreamBatchWorker {
     let book: UpstreamBatchBook
     let clock: WorkClock
     let log: Logger
-    /// Of records that this process wrote: their grants.
-    var grants: [String: [SpendBook.Grant?]] = [:]
     /// Nothing is created at a target before.
     private var waitUntil: [String: Int64] = [:]
     private static let refusedWaitMs: Int64 = 60_000
@@ -50,7 +50,8 @@ package actor UpstreamBatchWorker {
         self.spending = spending
         self.clock = clock
         self.log = log
-        book = UpstreamBatchBook(records: records, keeper: settings.name, keepMs: settings.keepMs)
+        book = UpstreamBatchBook(
+            records: records, spending: spending?.book, keeper: settings.name, keepMs: settings.keepMs)
     }
 
     /// Works until its task is cancelled; what is under way at upstreams then waits for the next forwarder.
@@ -73,7 +74,7 @@ package actor UpstreamBatchWorker {
     private func takeTurn() async throws(JobQueueError) {
         let kept = try await book.keep(at: clock.now())
         for record in kept { try await advance(record) }
-        guard kept.count < settings.maxOpen else { return }
+        guard kept.count(where: { $0.leftFiles == nil }) < settings.maxOpen else { return }
         try await begin()
     }
 
@@ -83,7 +84,6 @@ package actor UpstreamBatchWorker {
         var leased: LeasedRequest
         var choice: UpstreamChoice
         var body: UpstreamBody
-        var grant: SpendBook.Grant?
 
         var model: String { choice.model ?? leased.request.model }
         /// What one file can hold together.
@@ -100,6 +100,7 @@ package actor UpstreamBatchWorker {
                 // Until they are on record; if this process dies before, they are soon others'.
                 durationMs: settings.keepMs), at: now)
         if leased.isEmpty { return }
+        Failpoint.hit("batch.leased")
         var items: [Item] = []
         var unwanted: [Lease] = []
         var refused: [Settlement] = []
@@ -123,11 +124,8 @@ package actor UpstreamBatchWorker {
                 }
             }
         }
-        let unpaid = try await reserve(&items, at: now)
         if !refused.isEmpty { _ = try await queue.settle(refused, at: now) }
-        if !(unwanted + unpaid).isEmpty {
-            _ = try await queue.release(unwanted + unpaid, reason: .handedBack, at: now)
-        }
+        if !unwanted.isEmpty { _ = try await queue.release(unwanted, reason: .handedBack, at: now) }
         for group in Dictionary(grouping: items, by: \.group).values { try await create(group) }
     }
 
@@ -137,70 +135,37 @@ package actor UpstreamBatchWorker {
         return routing.models(of: overview) ?? Set(overview.depths.map(\.model))
     }
 
-    /// Sets aside what requests can cost; a batch that may spend no more is paused.
-    private func reserve(_ items: inout [Item], at now: Timestamp) async throws(JobQueueError) -> [Lease] {
-        guard let spending, !items.isEmpty else { return [] }
-        let claims = items.map { item in
-            SpendBook.Claim(
-                batch: item.leased.lease.key.batch, tenant: item.leased.tenant,
-                most: spending.most(item.body, item.choice, model: item.model))
-        }
-        let verdicts = try await spending.book.reserve(claims, durationMs: settings.leaseMs, at: now)
-        var granted: [Item] = []
-        var unpaid: [Lease] = []
-        for (var item, verdict) in zip(items, verdicts) {
-            switch verdict {
-            case .granted(let grant):
-                item.grant = grant
-                granted.append(item)
-            case .refused(let reached):
-                unpaid.append(item.leased.lease)
-                try await queue.pause(item.leased.lease.key.batch, reason: reached.description, at: now)
-            }
-        }
-        items = granted
-        return unpaid
-    }
-
     private func create(_ items: [Item]) async throws(JobQueueError) {
-        guard let first = items.first else { return }
-        var lines: [UInt8] = []
-        var taken: [Item] = []
+        var (bytes, taken, batches) = (0, 0, Set<BatchID>())
         for item in items {
-            let line = UpstreamBatchFile.line(taken.count, item.body)
-            if !taken.isEmpty, lines.count + line.count > settings.maxFileBytes { break }
-            lines += line
-            taken.append(item)
+            bytes += UpstreamBatchFile.line(taken, item.body).count
+            batches.insert(item.leased.lease.key.batch)
+            if taken > 0, bytes > settings.maxFileBytes || batches.count > settings.maxBatches { break }
+            taken += 1
         }
-        let rest = items.dropFirst(taken.count)
-        if !rest.isEmpty {
-            try await settleSpending(rest.map(\.grant).map { ($0, Spending()) })
-            _ = try await queue.release(rest.map(\.leased.lease), reason: .handedBack, at: clock.now())
-        }
-        let target = first.choice.target
-        let record = UpstreamBatchRecord(
-            token: UUID().uuidString.lowercased(), target: target.name, owner: target.owner, model: first.model,
-            entries: taken.map { item in
-                let key = item.leased.lease.key
-                return .init(
-                    batch: key.batch.value, ordinal: key.ordinal, attempt: item.leased.lease.attempt,
-                    isMapped: item.body.isMapped)
-            }, keeper: settings.name, keptUntil: (clock.now() + settings.keepMs).milliseconds)
-        try await book.write(record)
-        _ = try await queue.renew(record.entries.map(\.lease), durationMs: settings.leaseMs, at: clock.now())
-        grants[record.token] = taken.map(\.grant)
+        let rest = items.dropFirst(taken).map(\.leased.lease)
+        if !rest.isEmpty { _ = try await queue.release(rest, reason: .handedBack, at: clock.now()) }
+        guard let (record, lines) = try await putOnRecord(Array(items.prefix(taken))),
+            let target = items.first?.choice.target, let path = items.first?.body.path
+        else { return }
         Failpoint.hit("batch.written")
+        // Of a process that was stopped for minutes some may be others' by now.
+        let renewed = try await queue.renew(
+            record.entries.map(\.lease), durationMs: settings.leaseMs, at: clock.now())
+        guard !renewed.contains(.lost) else {
+            log.info("no batch is created: leases were lost before")
+            return try await giveBack(record, .handedBack)
+        }
         let client = UpstreamBatchClient(upstream: upstream, target: target)
         do {
             let file = try await client.upload(lines)
+            guard try await book.update(record, { $0.inputFile = file }) else { return }
             Failpoint.hit("batch.uploaded")
             let id = try await client.create(
-                file, endpoint: "/v1\(first.body.path)", window: target.batchWindow, token: record.token)
+                file, endpoint: "/v1\(path)", window: target.batchWindow, token: record.token)
             Failpoint.hit("batch.created")
-            var known = record
-            known.id = id
-            try await book.write(known)
-            log.info("\(taken.count) requests go to \(target.name) as its batch \(id)")
+            _ = try await book.update(record) { $0.id = id }
+            log.info("\(record.entries.count) requests go to \(target.name) as its batch \(id)")
         } catch let error as UpstreamBatchClient.Refusal {
             waitUntil[target.name] = (clock.now() + Self.refusedWaitMs).milliseconds
             log.warning("no batch was created: \(error)")
@@ -215,5 +180,44 @@ package actor UpstreamBatchWorker {
         } catch {
             throw .unusableStore("\(error)")
         }
+    }
+
+    /// Puts requests on record and sets aside what they can cost; a batch that may spend no more is paused.
+    /// - Returns: the record, and the file's lines in the order of its entries; nil: no request is left.
+    private func putOnRecord(_ items: [Item]) async throws(JobQueueError) -> (UpstreamBatchRecord, [UInt8])? {
+        guard let first = items.first else { return nil }
+        let now = clock.now()
+        let draft = UpstreamBatchRecord(
+            token: UUID().uuidString.lowercased(), target: first.choice.target.name, owner: first.choice.target.owner,
+            model: first.model, keeper: settings.name, keptUntil: (now + settings.keepMs).milliseconds)
+        let candidates = items.map { item in
+            let (lease, most) = (item.leased.lease, spending?.most(item.body, item.choice, model: item.model))
+            return UpstreamBatchBook.Candidate(
+                entry: .init(
+                    batch: lease.key.batch.value, ordinal: lease.key.ordinal, attempt: lease.attempt,
+                    isMapped: item.body.isMapped),
+                claim: SpendBook.Claim(
+                    batch: lease.key.batch, tenant: item.leased.tenant, most: most ?? Spending()))
+        }
+        let beginning = try await book.begin(draft, candidates, durationMs: settings.leaseMs, at: now)
+        var lines: [UInt8] = []
+        var (number, unpaid, paused) = (0, [Lease](), Set<BatchID>())
+        for (place, item) in items.enumerated() {
+            guard let reached = beginning.refused[place] else {
+                lines += UpstreamBatchFile.line(number, item.body)
+                number += 1
+                continue
+            }
+            let lease = item.leased.lease
+            unpaid.append(lease)
+            // What is on its way may be far cheaper than what is set aside for it, for hours: that is waited for.
+            if reached.mayFitLater { continue }
+            guard paused.insert(lease.key.batch).inserted else { continue }
+            if try await queue.pauseIfOpen(lease.key.batch, reason: reached.description, at: now) {
+                log.warning("batch \(lease.key.batch) is paused: \(reached)")
+            }
+        }
+        if !unpaid.isEmpty { _ = try await queue.release(unpaid, reason: .handedBack, at: now) }
+        return beginning.record.map { ($0, lines) }
     }
 }

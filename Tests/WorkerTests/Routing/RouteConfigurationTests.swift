@@ -15,14 +15,14 @@ import Worker
         let example = try RouteConfiguration.read(Self.root.appending(path: "deploy/routes.toml").path)
         #expect(example.backends.keys.sorted() == ["groq", "local", "vllm"])
         let groq = try #require(example.backends["groq"])
-        #expect(groq.key == .credential("groq"))
+        #expect(groq.key == .credential("keys_groq"))
         #expect(groq.tenantKey == "groq")
         #expect(groq.baseURL?.absoluteString == "https://api.groq.com/openai/v1")
         #expect(groq.limits.requestsPerMinute == 1000)
         #expect(groq.limits.requestsPerDay == 500_000)
         #expect(groq.limits.tokensPerMinute == 250_000)
         #expect(groq.limits.requestHeaderSpan == .day)
-        #expect(example.masterKey == .credential("millrace-master-key"))
+        #expect(example.masterKey == .credential("keys_master"))
         func decide(_ model: String, _ tenant: String = "t", atRisk: Bool = false) -> RouteDecision {
             example.router.decide(
                 RequestFacts(model: model, tenant: tenant), RouterState(isDeadlineAtRisk: atRisk))
@@ -60,6 +60,8 @@ import Worker
         ("[backend.g]\nkind = \"groq\"\nrequests_per_minute = 0", "r.toml:3: backend.g.requests_per_minute: must be"),
         ("[backend.g]\nkind = \"groq\"\nrpm = 5", "r.toml:3: backend.g.rpm: is not known here"),
         ("[backend.l]\nkind = \"local\"\nkey = \"env:K\"", "r.toml:3: backend.l.key: is for upstreams"),
+        ("[backend.g]\nkind = \"groq\"\nkeep_files = true", "r.toml:3: backend.g.keep_files: is for backends"),
+        ("[backend.g]\nkind = \"groq\"\nbatch_window = \"48h\"", "r.toml:3: backend.g.batch_window: is for backends"),
         (head + "[[route]]\nto = \"g\"", "r.toml:5: route[0]: models is missing"),
         (head + "[[route]]\nmodels = \"m\"", "r.toml:5: route[0]: to is missing"),
         (head + "[[route]]\nmodels = []\nto = \"g\"", "r.toml:6: route[0].models: must not be empty"),
@@ -75,6 +77,10 @@ import Worker
         (
             head + route + "[[price]]\nbackend = \"g\"\nmodels = \"*\"\ninput = -1\noutput = 1",
             "r.toml:11: price[0].input: must be a number"
+        ),
+        (
+            head + route + "[[price]]\nbackend = \"l\"\nmodels = \"*\"\ninput = 1\noutput = 1",
+            "r.toml:9: price[0].backend: is local, and"
         ),
         (head + route + "[[cap]]\nper = \"week\"\nusd = 1", "r.toml:9: cap[0].per: must be \"batch\""),
         (head + route + "[[cap]]\nper = \"batch\"", "r.toml:8: cap[0]: usd or tokens is missing"),

@@ -98,6 +98,49 @@ import Worker
         #expect(account.inReserve.tokens == 900)
     }
 
+    /// What is set aside for something on record comes and goes with the record, whoever does it, and only once.
+    @Test(arguments: [50, 5000] as [Int64]) func aRecordIsSettledOnce(_ afterMs: Int64) async throws {
+        let records = MemoryRecords()
+        let book = Self.book(records, "dead")
+        let verdicts = try await book.reserve(
+            [Self.claim("b", 600), Self.claim("b", 600), Self.claim("b", 300)], for: "token", durationMs: 100,
+            at: Self.start, with: "batch/token"
+        ) { [UInt8(Self.grants($0).count)] }
+        #expect(verdicts.map { Self.grants([$0]).count } == [1, 0, 1])
+        #expect(try await records.records(["batch/token"]).first??.value == [2])
+        let time = Self.start + afterMs
+        let other = Self.book(records, "other")
+        // Others' reservations are others'; and whoever makes one notices what has lapsed.
+        let own = Self.grants(try await other.reserve([Self.claim("b", 100)], durationMs: 100, at: time))
+        #expect(own.count == 1)
+        var account = try await other.account(.batch, batch: BatchID("b"), tenant: "acme", at: time)
+        #expect(account.unproven.tokens == (afterMs > 100 ? 900 : 0))
+        let part = SpendBook.Part(
+            accounts: Self.grants(verdicts)[0].records, reserved: Spending(tokens: 900),
+            actual: Spending(tokens: 40))
+        for isFirst in [true, false] {
+            let isDone = try await other.settle([part], for: "token", at: time, with: "batch/token") { value in
+                guard value != nil else { return false }
+                value = nil
+                return true
+            }
+            #expect(isDone == isFirst)
+        }
+        account = try await other.account(.batch, batch: BatchID("b"), tenant: "acme", at: time)
+        #expect(account.spent.tokens == 40)
+        #expect(account.unproven == Spending())
+        #expect(account.inReserve.tokens == 100)
+    }
+
+    @Test func nothingGrantedLeavesNoRecord() async throws {
+        let records = MemoryRecords()
+        let verdicts = try await Self.book(records).reserve(
+            [Self.claim("b", 2000)], for: "token", durationMs: 100, at: Self.start, with: "batch/token"
+        ) { Self.grants($0).isEmpty ? nil : [1] }
+        #expect(Self.grants(verdicts).isEmpty)
+        #expect(try await records.recordNames(prefix: "") == [])
+    }
+
     /// Four senders at one file: what all of them spend stays within the cap, and reaches it.
     @Test func manySendersKeepOneCap() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "spend-\(UUID().uuidString)")
