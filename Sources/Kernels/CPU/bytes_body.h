@@ -2,25 +2,27 @@
 // so results are the same on every instruction set. Layouts: bytes.h; the scalar reference: bytes_scalar.c.
 #include "bytes.h"
 #include "numbers.h"
+_Static_assert(MR_TURN == 512, "turn_block joins up to four pieces");
 
-// A row is turned in pieces of this many vectors, whose butterflies stay in registers.
+// A block is turned in pieces of up to this many vectors, whose butterflies stay in registers.
 enum { TURN_VECTORS = 8 };
 
-// One step of the butterflies, of inputs `distance` apart within a vector: lanes i and i ^ distance become their sum
-// and their difference.
-INLINE vf turn_lanes(vf x, int distance) {
-    vf other = v_exchange(x, distance);
-    // x + other where the lane comes first, other - x where second.
-    return v_select(v_first_of_pairs(distance), v_add(x, other), v_sub(other, x));
+// Two inputs, or two vectors of them, become their sum and their difference.
+INLINE void butterfly(vf *first, vf *second) {
+    vf sum = v_add(*first, *second);
+    *second = v_sub(*first, *second);
+    *first = sum;
 }
 
-// Up to TURN_VECTORS vectors, by all butterflies within them.
-INLINE void turn_piece(float *x, int vectors) {
+// The butterflies of lanes `distance` apart. The product by a sign is exact: this is other + x, or other - x.
+INLINE vf turn_lanes(vf x, int distance) { return v_fma(x, v_signs(distance), v_exchange(x, distance)); }
+
+// target = x by all butterflies within a piece, times `factor`.
+INLINE void turn_piece(const float *x, int vectors, vf factor, float *target) {
     vf v[TURN_VECTORS];
 #pragma clang loop unroll(full)
     for (int i = 0; i < vectors; i++) {
-        v[i] = v_load(x + i * LANES);
-        v[i] = turn_lanes(v[i], 1);
+        v[i] = turn_lanes(v_load(x + i * LANES), 1);
         v[i] = turn_lanes(v[i], 2);
         v[i] = turn_lanes(v[i], 4);
         v[i] = turn_lanes(v[i], 8);
@@ -29,47 +31,58 @@ INLINE void turn_piece(float *x, int vectors) {
     for (int distance = 1; distance < vectors; distance *= 2) {
 #pragma clang loop unroll(full)
         for (int i = 0; i < vectors; i++) {
-            if (i & distance) continue;
-            vf first = v[i], second = v[i | distance];
-            v[i] = v_add(first, second);
-            v[i | distance] = v_sub(first, second);
+            if (!(i & distance)) butterfly(&v[i], &v[i | distance]);
         }
     }
 #pragma clang loop unroll(full)
-    for (int i = 0; i < vectors; i++) v_store(x + i * LANES, v[i]);
+    for (int i = 0; i < vectors; i++) v_store(target + i * LANES, v_mul(v[i], factor));
+}
+
+// Joins two pieces, or four (the butterflies of neighbours, then of the pairs), in place.
+INLINE void join_pieces(float *x, int pieces, vf factor) {
+    enum { PIECE = TURN_VECTORS * LANES };
+    for (int32_t i = 0; i < PIECE; i += LANES) {
+        vf v[4];
+#pragma clang loop unroll(full)
+        for (int p = 0; p < pieces; p++) v[p] = v_load(x + p * PIECE + i);
+#pragma clang loop unroll(full)
+        for (int p = 0; p < pieces; p += 2) butterfly(&v[p], &v[p + 1]);
+        if (pieces == 4) {
+            butterfly(&v[0], &v[2]);
+            butterfly(&v[1], &v[3]);
+        }
+#pragma clang loop unroll(full)
+        for (int p = 0; p < pieces; p++) v_store(x + p * PIECE + i, v_mul(v[p], factor));
+    }
 }
 
 // A block of 16 or more.
-INLINE void turn_block(float *x, int32_t block) {
+INLINE void turn_block(const float *x, int32_t block, float *target) {
+    vf factor = v_set(mr_turn_factor(block)), one = v_set(1);
     int32_t vectors = block / LANES;
     switch (vectors) {
-    case 1: turn_piece(x, 1); return;
-    case 2: turn_piece(x, 2); return;
-    case 4: turn_piece(x, 4); return;
+    case 1: turn_piece(x, 1, factor, target); return;
+    case 2: turn_piece(x, 2, factor, target); return;
+    case 4: turn_piece(x, 4, factor, target); return;
+    case 8: turn_piece(x, 8, factor, target); return;
     }
-    for (int32_t at = 0; at < block; at += TURN_VECTORS * LANES) turn_piece(x + at, TURN_VECTORS);
-    for (int32_t distance = TURN_VECTORS * LANES; distance < block; distance *= 2) {
-        for (int32_t at = 0; at < block; at += 2 * distance) {
-            for (int32_t i = at; i < at + distance; i += LANES) {
-                vf first = v_load(x + i), second = v_load(x + i + distance);
-                v_store(x + i, v_add(first, second));
-                v_store(x + i + distance, v_sub(first, second));
-            }
-        }
+    for (int32_t v = 0; v < vectors; v += TURN_VECTORS) {
+        turn_piece(x + v * LANES, TURN_VECTORS, one, target + v * LANES);
     }
+    if (vectors == 2 * TURN_VECTORS)
+        join_pieces(target, 2, factor);
+    else
+        join_pieces(target, 4, factor);
 }
 
 // target [count]: x turned.
 static void turn(const float *x, int32_t count, float *target) {
-    memcpy(target, x, (size_t)count * 4);
-    int32_t at = 0;
-    while (count - at >= LANES) {
-        int32_t block = mr_turn_block(count - at);
-        turn_block(target + at, block);
-        vf factor = v_set(mr_turn_factor(block));
-        for (int32_t i = at; i < at + block; i += LANES) v_store(target + i, v_mul(v_load(target + i), factor));
-        at += block;
+    int32_t at = 0, block;
+    for (; count - at >= LANES; at += block) {
+        block = mr_turn_block(count - at);
+        turn_block(x + at, block, target + at);
     }
+    for (int32_t i = at; i < count; i++) target[i] = x[i];
     mr_turn(target + at, count - at);
 }
 

@@ -25,12 +25,8 @@ INLINE vf v_exchange(vf a, int distance) {
     default: return _mm512_shuffle_f32x4(a, a, 0x4e);
     }
 }
-// The lanes i where i & distance is 0.
-INLINE vm v_first_of_pairs(int distance) {
-    switch (distance) {
-    case 1: return 0x5555;
-    case 2: return 0x3333;
-    case 4: return 0x0f0f;
-    default: return 0x00ff;
-    }
+// 1 in lanes i where i & distance is 0, -1 in the others.
+INLINE vf v_signs(int distance) {
+    __mmask16 minus = distance == 1 ? 0xaaaa : distance == 2 ? 0xcccc : distance == 4 ? 0xf0f0 : 0xff00;
+    return _mm512_mask_blend_ps(minus, _mm512_set1_ps(1), _mm512_set1_ps(-1));
 }
