@@ -31,6 +31,9 @@ import Testing
                         kind: kind, headers: .groq, tokensPerMinute: 300_000, limits: unknown,
                         latencyMs: latencyMs)),
                 Variant(
+                    testDescription: "\(name), \(speed), taken in one by one", setup: .init(
+                        kind: kind, headers: .groq, limits: unknown, latencyMs: latencyMs, intakeMs: (5, 1))),
+                Variant(
                     testDescription: "\(name), \(speed), no headers", setup: .init(
                         kind: kind, headers: .none, limits: unknown, latencyMs: latencyMs)),
             ]
