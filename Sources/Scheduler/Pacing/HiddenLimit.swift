@@ -59,8 +59,8 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
     /// The present wave is one.
     private var isNearMiss = false
     private static let mostNearMisses = 3
-    /// In the present wave the limit was learned from what was sent in one of two minutes, this refusal and others of the
-    /// wave among them.
+    /// In the present wave the limit was learned from what was sent in one of two minutes, which counts the wave's
+    /// refusals.
     private var isOfOne = false
 
     package init(windowMs: Int64 = RateSpan.minute.milliseconds) {
@@ -122,7 +122,7 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
         rise = current
     }
 
-    /// How many of `wanted` may be sent now, where `admit` lets one go; with a bucket's pace those of a moment together.
+    /// How many of `wanted` may be sent now, where `admit` lets one go.
     package mutating func room(_ wanted: Int, at now: Int64) -> Int {
         guard window.limit != nil else { return wanted }
         let free = pace?.available(at: now) ?? window.available(at: now)
@@ -153,7 +153,8 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
         if takenAt > base.at { base.refused += count }
         if takenAt > recent.at { recent.refused += count }
         // They were taken for let through when the limit was learned.
-        if pace == nil, let limit = window.limit, takenAt <= learnedAt, takenAt > learnedAt.advanced(byMs: -windowMs) {
+        let isPart = takenAt <= learnedAt && takenAt > learnedAt.advanced(byMs: -windowMs)
+        if pace == nil, isPart, let limit = window.limit {
             window.assume(limit: max(1, limit - count))
         }
     }

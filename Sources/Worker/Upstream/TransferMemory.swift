@@ -4,14 +4,14 @@ import CCurl
 import Foundation
 import Synchronization
 
-/// Memory for the buffers that libcurl gives to each transfer: one that receives, and over TLS one that sends, which it
-/// keeps as long as the handle. They have 16 KiB each, of which most requests and answers need a part. Out of the heap
-/// they would be places where something else was before, and resident as a whole; here each begins a page of its own,
-/// and what was never written to takes no memory. Everything else is the heap's.
+/// Memory for the buffers that libcurl sends from: over TLS one for each transfer, which it keeps as long as the
+/// handle. They have at least 16 KiB, of which most requests need a part. Out of the heap they would be places where
+/// handshakes were before, and resident as a whole; here each begins a page of its own, and what was never written to
+/// takes no memory. Everything else is the heap's.
 enum TransferMemory {
     /// What a buffer has to have to be one of these.
     static let bufferBytes = 16 << 10
-    /// Two for each of 4096 transfers; those beyond are the heap's.
+    /// Twice as many as transfers by default; those beyond are the heap's.
     private static let bufferCount = 8192
 
     /// Sets libcurl up to use it.
@@ -39,7 +39,7 @@ enum TransferMemory {
     /// nil where the system has no addresses left.
     private static let pool = Pool(bufferBytes, bufferCount)
 
-    private final class Pool: Sendable {
+    final class Pool: Sendable {
         nonisolated(unsafe) private let start: UnsafeMutableRawPointer
         private let bytes: Int
         private let count: Int
@@ -57,6 +57,8 @@ enum TransferMemory {
             self.count = count
             free = Mutex(([], 0))
         }
+
+        deinit { munmap(start, bytes * count) }
 
         func owns(_ pointer: UnsafeMutableRawPointer) -> Bool {
             pointer >= start && pointer < start + bytes * count

@@ -16,8 +16,8 @@ struct PacingRun {
         /// What estimates count for the completion.
         var maxTokens = 180
         var latencyMs = 300...1500
-        /// What the server needs to take one request in, in the first minute (over new connections) and later; those that
-        /// come meanwhile wait, and are counted later.
+        /// What the server needs to take one request in, in the first minute (over new connections) and later; those
+        /// that come meanwhile wait, and are counted later.
         var intakeMs = (first: 0, later: 0)
         /// Whether the server counts what a request can take at most until it has ended.
         var reserves = false
