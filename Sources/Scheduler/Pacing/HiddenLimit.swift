@@ -227,15 +227,20 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
                 follow(sequence, sentAt)
             }
         } else if let rise, sequence == rise.probe {
-            failedRises += 1
-            noRiseBefore = sentAt + windowMs << Int64(min(failedRises, 4))
+            noteFailedRise(sentAt)
         } else if let rise, sequence > rise.probe {
             if isLong {
                 window.assume(limit: rise.before + rise.sent + 1)
                 isOfOne = true
+            } else if isTooLittle(sequence, sentAt, ofLimit: limit) {
+                // What our count had no room for yet was what a rolling minute had just given back.
+                isNearMiss = true
+                noteFailedRise(sentAt)
             } else {
                 follow(sequence, sentAt)
             }
+        } else if !isLong, isSteady(sequence, sentAt, ofLimit: limit) {
+            follow(sequence, sentAt)
         } else {
             // From one end of waiting to the next is a minute: a fixed one, that began when we came back. What was
             // taken for one minute's may have been of two, then.
@@ -261,6 +266,26 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
         nearMissAt = now
         isNearMiss = nearMisses <= Self.mostNearMisses
         return isNearMiss
+    }
+
+    private mutating func noteFailedRise(_ sentAt: Int64) {
+        failedRises += 1
+        noRiseBefore = sentAt + windowMs << Int64(min(failedRises, 4))
+    }
+
+    /// Whether a bucket of that limit would have let more through since the last refusal.
+    private func isTooLittle(_ sequence: UInt64, _ sentAt: Int64, ofLimit limit: Int) -> Bool {
+        let refilled = Double(limit) * Double(max(0, sentAt - base.at)) / Double(windowMs)
+        // A limit that was learned from a full bucket may be twice its pace.
+        return refilled >= 4 && Double(base.accepted(until: sequence)) < 0.4 * refilled
+    }
+
+    /// Whether what was let through since the last refusal, a moment ago, is what a bucket of about that limit gives back.
+    private func isSteady(_ sequence: UInt64, _ sentAt: Int64, ofLimit limit: Int) -> Bool {
+        guard sentAt - base.at <= windowMs / 20 else { return false }
+        let accepted = base.accepted(until: sequence)
+        let refilled = Double(limit) * Double(max(0, sentAt - base.at)) / Double(windowMs)
+        return accepted >= 4 && (0.4...1.5).contains(Double(accepted) / refilled)
     }
 
     /// Takes what was let through since an earlier refusal for the pace.
