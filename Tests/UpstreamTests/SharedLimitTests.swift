@@ -89,3 +89,38 @@ import Testing
         #expect(budget.take(one, least: one, at: 3000) == .notBefore(12_000))
     }
 }
+
+/// When a lane's next request may go.
+@Suite struct LaneTests {
+    /// Our own count is full for a minute; whether the server's is shorter tells the answer to the one request that
+    /// asks.
+    @Test func whileAnAnswerIsOnItsWayNothingIsPutOffForAMinute() throws {
+        var lane = UpstreamLane(target: .init(name: "groq"), limits: RateLimits(), isShared: false)
+        let batch = BatchID("batch_0")
+        for ordinal in 0..<4 { lane.append(RequestKey(batch: batch, ordinal: ordinal), cost: 100) }
+        let report = RateReport(tokens: .init(limit: 100, remaining: 0, resetMs: 6000))
+        let first = try #require(lane.send(at: 0))
+        lane.finished(first, actual: 100, report: report, at: 10)
+        #expect(lane.next(at: 10) == .wait(until: 6000))
+        #expect(lane.next(at: 6000) == .send(RequestKey(batch: batch, ordinal: 1)))
+        let probe = try #require(lane.send(at: 6000))
+        guard case .wait(let until) = lane.next(at: 6001) else {
+            Issue.record("\(lane.next(at: 6001))")
+            return
+        }
+        #expect(until <= 12_000, "until \(until)")
+        lane.finished(probe, actual: 100, report: report, at: 6100)
+        #expect(lane.next(at: 6100) == .wait(until: 12_000))
+        #expect(lane.next(at: 12_000) == .send(RequestKey(batch: batch, ordinal: 2)))
+    }
+
+    /// What the server said is not asked again.
+    @Test func whatTheServerSaysIsWaitedForWhole() throws {
+        var lane = UpstreamLane(target: .init(name: "groq"), limits: RateLimits(), isShared: false)
+        for ordinal in 0..<3 { lane.append(RequestKey(batch: BatchID("batch_0"), ordinal: ordinal), cost: 100) }
+        let first = try #require(lane.send(at: 0))
+        _ = try #require(lane.send(at: 0))
+        _ = lane.refused(first, report: RateReport(retryAfterMs: 3_600_000), at: 10, random: 0)
+        #expect(lane.next(at: 10) == .wait(until: 3_600_010))
+    }
+}

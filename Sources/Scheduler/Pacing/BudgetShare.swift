@@ -100,7 +100,7 @@ package struct BudgetShare: Sendable, Equatable {
 
     /// The server counted a request then.
     package mutating func note(tokens: Int, takenAt: Int64, countedAt: Int64) {
-        guard countedAt - takenAt >= Self.grainMs else { return }
+        guard takenAt > .min, countedAt - takenAt >= Self.grainMs else { return }
         let sent = Allotment(requests: 1, tokens: tokens)
         for at in moves.indices.suffix(8)
         where moves[at].takenAt == takenAt && abs(moves[at].countedAt - countedAt) < Self.grainMs {

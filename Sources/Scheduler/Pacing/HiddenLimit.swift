@@ -31,6 +31,13 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
         var before = 0
     }
 
+    private struct Wave: Sendable, Equatable, Codable {
+        var sequence: UInt64
+        var end: UInt64
+        var refused = 1
+        var passed = 0
+    }
+
     private let windowMs: Int64
     /// The last minute; its limit is what was learned.
     private var window: RateWindow
@@ -62,6 +69,8 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
     /// In the present wave the limit was learned from what was sent in one of two minutes, which counts the wave's
     /// refusals.
     private var isOfOne = false
+    /// The wave that taught that there is a limit.
+    private var firstWave: Wave?
 
     package init(windowMs: Int64 = RateSpan.minute.milliseconds) {
         self.windowMs = windowMs
@@ -168,6 +177,7 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
     /// - Parameter countedAt: when the server counted it at the latest.
     package mutating func answer(_ sequence: UInt64, sentAt: Int64, countedAt: Int64, at now: Int64) {
         window.correct(sequence, from: 1, to: 1, sentAt: sentAt, countedAt: countedAt, at: now)
+        doubt(sequence)
         guard var current = rise, current.probe == sequence, current.passedAt == nil else { return }
         current.probeAt = now - patienceMs
         rise = current
@@ -186,6 +196,7 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
         retryAt = max(retryAt, now.advanced(byMs: max(1, retryAfterMs)))
         let used = max(1, window.used(at: now))
         if sequence <= waveEnd, let limit = window.limit {
+            firstWave?.refused += 1
             if pace == nil, newest == waveEnd {
                 // There was still nothing left.
                 base.at = max(base.at, now)
@@ -213,7 +224,9 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
         unraised: Int?, at now: Int64
     ) {
         let isLong = retryAfterMs >= windowMs / 4
+        firstWave = nil
         guard let limit = window.limit else {
+            firstWave = Wave(sequence: sequence, end: newest)
             learnedAt = now
             return window.assume(limit: used)
         }
@@ -307,6 +320,17 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
         var next = SmoothRate(capacity: Double(max(1, window.limit ?? 1)), perMs: perMs, at: sentAt)
         next.send(Int(newest - sequence), at: sentAt)
         self.pace = next
+    }
+
+    /// Many that were sent after the first refused one, and not refused: it was for another reason than a limit.
+    private mutating func doubt(_ sequence: UInt64) {
+        guard var current = firstWave, sequence > current.sequence, sequence <= current.end else { return }
+        current.passed += 1
+        firstWave = current
+        guard current.passed > 8 + 4 * current.refused else { return }
+        firstWave = nil
+        (pace, rise, raiseAt) = (nil, nil, .max)
+        window.assume(limit: nil)
     }
 
     // MARK: More

@@ -42,6 +42,8 @@ struct UpstreamLane {
     private static let leastAhead = 8
     private static let mostAhead = 2048
     private static let secondMs: Int64 = 1000
+    /// How long answers are waited for before it is asked again.
+    private static let answerMs: Int64 = 5000
 
     init(target: UpstreamTarget.ID, limits: RateLimits, isShared: Bool) {
         self.target = target
@@ -92,7 +94,10 @@ struct UpstreamLane {
         if isProbing, budget.inFlight > 0 { return .waitForAnswer }
         switch budget.admit(cost: first.cost, at: now) {
         case .now: break
-        case .notBefore(let time): return .wait(until: max(time, now + 1))
+        case .notBefore(let time):
+            // An answer that is on its way may tell of room long before.
+            let isOpen = budget.inFlight > 0 && time > budget.blockedUntil
+            return .wait(until: max(isOpen ? min(time, now + Self.answerMs) : time, now + 1))
         // Nothing is in flight whose answer could be waited for: the limits leave no room, which time mends.
         case .afterAnswer: return budget.inFlight > 0 ? .waitForAnswer : .wait(until: now + Self.secondMs)
         }
