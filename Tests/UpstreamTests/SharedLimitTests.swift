@@ -99,11 +99,13 @@ import Testing
         let batch = BatchID("batch_0")
         for ordinal in 0..<4 { lane.append(RequestKey(batch: batch, ordinal: ordinal), cost: 100) }
         let report = RateReport(tokens: .init(limit: 100, remaining: 0, resetMs: 6000))
-        let first = try #require(lane.send(at: 0))
+        let sent = lane.send(at: 0)
+        let first = try #require(sent)
         lane.finished(first, actual: 100, report: report, at: 10)
         #expect(lane.next(at: 10) == .wait(until: 6000))
         #expect(lane.next(at: 6000) == .send(RequestKey(batch: batch, ordinal: 1)))
-        let probe = try #require(lane.send(at: 6000))
+        let asked = lane.send(at: 6000)
+        let probe = try #require(asked)
         guard case .wait(let until) = lane.next(at: 6001) else {
             Issue.record("\(lane.next(at: 6001))")
             return
@@ -118,8 +120,9 @@ import Testing
     @Test func whatTheServerSaysIsWaitedForWhole() throws {
         var lane = UpstreamLane(target: .init(name: "groq"), limits: RateLimits(), isShared: false)
         for ordinal in 0..<3 { lane.append(RequestKey(batch: BatchID("batch_0"), ordinal: ordinal), cost: 100) }
-        let first = try #require(lane.send(at: 0))
-        _ = try #require(lane.send(at: 0))
+        let sent = lane.send(at: 0)
+        let first = try #require(sent)
+        _ = lane.send(at: 0)
         _ = lane.refused(first, report: RateReport(retryAfterMs: 3_600_000), at: 10, random: 0)
         #expect(lane.next(at: 10) == .wait(until: 3_600_010))
     }

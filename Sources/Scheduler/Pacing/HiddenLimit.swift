@@ -293,7 +293,8 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
         return refilled >= 4 && Double(base.accepted(until: sequence)) < 0.4 * refilled
     }
 
-    /// Whether what was let through since the last refusal, a moment ago, is what a bucket of about that limit gives back.
+    /// Whether what was let through since the last refusal, a moment ago, is what a bucket of about that limit gives
+    /// back.
     private func isSteady(_ sequence: UInt64, _ sentAt: Int64, ofLimit limit: Int) -> Bool {
         guard sentAt - base.at <= windowMs / 20 else { return false }
         let accepted = base.accepted(until: sequence)

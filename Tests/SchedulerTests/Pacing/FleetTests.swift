@@ -130,7 +130,7 @@ import Testing
                             let number = senders[at].share.send(tokens: ticket.tokens)
                             attempts += 1
                             let actual = 200 + request * 37 % 180
-                            busyUntil = max(busyUntil, now) 
+                            busyUntil = max(busyUntil, now)
                                 + Int64(now < 55_000 ? variant.intakeMs.first : variant.intakeMs.later)
                             let answer = limiter.receive(tokens: actual, at: busyUntil)
                             let latency = answer.isAccepted ? random.int(300...1500) : 50
