@@ -12,6 +12,10 @@ package struct CostRatio: Sendable, Equatable {
     private static let answersNeeded = 8
 
     private var answers = 0
+    /// The most that one took, for each that was estimated, in the last stretch of answers and in the one before.
+    private var most = 0.0
+    private var mostBefore = 0.0
+    private static let stretch = 256
 
     package init() {}
 
@@ -19,7 +23,9 @@ package struct CostRatio: Sendable, Equatable {
         guard estimate > 0, actual >= 0 else { return }
         self.actual = self.actual * Self.memory + Double(actual)
         estimated = estimated * Self.memory + Double(estimate)
+        if answers % Self.stretch == 0 { (mostBefore, most) = (most, 0) }
         answers += 1
+        most = max(most, Double(actual) / Double(estimate))
         if distrusted > 0 { distrusted -= 1 }
     }
 
@@ -35,8 +41,9 @@ package struct CostRatio: Sendable, Equatable {
         guard answers >= Self.answersNeeded, estimated > 0 else { return max(1, estimate) }
         // A little more than the mean: what is counted too much is given back with the answer, what is counted too
         // little is refused.
-        let ratio = Self.margin * actual / estimated
+        // Where all take the same no margin is needed, and a limit's last ones fit in.
+        let ratio = min(Self.margin * actual / estimated, max(most, mostBefore))
         if ratio < 1 && distrusted > 0 { return max(1, estimate) }
-        return max(1, Int((Double(estimate) * min(max(ratio, 0.01), 8)).rounded(.up)))
+        return max(1, Int((Double(estimate) * min(max(ratio, 0.01), 8) - 1e-6).rounded(.up)))
     }
 }

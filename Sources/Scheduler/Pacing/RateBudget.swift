@@ -30,8 +30,13 @@ package struct RateBudget: Sendable {
     private var parts = 1
     private var smoothRequests: SmoothRate?
     private var smoothTokens: SmoothRate?
+    /// What the server took in a tenth of a minute, which says whether it counts by shorter times.
+    private var taken = BurstIntake()
     /// Of requests a minute, where none is known.
     private var hidden = HiddenLimit()
+    private var counting = CountingTimes()
+    /// Whether such a limit is this budget's to learn; where senders share one their store does.
+    private let learnsHidden: Bool
     package private(set) var concurrency: ConcurrencyWindow
     private var backoff: Backoff
     /// Nothing is sent before: the server said so, or a backoff.
@@ -46,8 +51,9 @@ package struct RateBudget: Sendable {
     /// What it saw, for metrics.
     package private(set) var refusals = 0
 
-    package init(_ limits: RateLimits, backoff: Backoff = Backoff()) {
+    package init(_ limits: RateLimits, learnsHidden: Bool = true, backoff: Backoff = Backoff()) {
         self.limits = limits
+        self.learnsHidden = learnsHidden
         self.backoff = backoff
         // Known limits keep a server from too much; where none is known, care does.
         let first = limits.requestsPerMinute ?? (limits.tokensPerMinute == nil ? 32 : 256)
@@ -115,7 +121,7 @@ package struct RateBudget: Sendable {
             let spare = (tokenWindows[at].limit ?? 0) / 50
             note(tokenWindows[at].admit(max(tokens, min(cost, tokens + spare)), at: now))
         }
-        if requestWindows[0].limit == nil { note(hidden.admit(at: now)) }
+        if learnsHidden, requestWindows[0].limit == nil { note(hidden.admit(at: now)) }
         for time in [smoothRequests?.earliest(1, at: now), smoothTokens?.earliest(tokens, at: now)] {
             if let time, time > now { latest = max(latest, time) }
         }
@@ -131,6 +137,7 @@ package struct RateBudget: Sendable {
         for at in requestWindows.indices { requestWindows[at].send(1, sequence: sequence, at: now) }
         for at in tokenWindows.indices { tokenWindows[at].send(ticket.tokens, sequence: sequence, at: now) }
         hidden.send(sequence, at: now)
+        counting.send(sequence, at: now)
         smoothRequests?.send(1, at: now)
         smoothTokens?.send(ticket.tokens, at: now)
         concurrency.send()
@@ -138,23 +145,33 @@ package struct RateBudget: Sendable {
     }
 
     /// The answer came; it took `actual` tokens (nil: it does not say).
-    package mutating func finished(_ ticket: Ticket, actual: Int?, report: RateReport = RateReport(), at now: Int64) {
+    /// - Returns: when the server counted it, about.
+    @discardableResult
+    package mutating func finished(
+        _ ticket: Ticket, actual: Int?, report: RateReport = RateReport(), at now: Int64
+    ) -> Int64 {
         concurrency.succeed()
         backoff.succeed()
-        hidden.answer(ticket.sequence, at: now)
+        let countedAt = counting.answer(ticket.sequence, sentAt: ticket.sentAt, at: now)
+        hidden.answer(ticket.sequence, sentAt: ticket.sentAt, countedAt: countedAt, at: now)
         if let actual { ratio.note(actual: actual, estimate: ticket.estimate) }
-        correct(ticket, requests: 1, tokens: actual ?? ticket.tokens, at: now)
+        correct(ticket, requests: 1, tokens: actual ?? ticket.tokens, countedAt: countedAt, at: now)
+        taken.note(tokens: actual ?? ticket.tokens, sentAt: ticket.sentAt)
         hear(report, of: ticket, at: now)
+        return countedAt
     }
 
     /// The server refused it for its limits (429): it counts as nothing.
     /// - Parameters:
     ///   - report: with `retryAfterMs`, however long; without it a backoff decides.
     ///   - random: in 0..<1, for the backoff.
+    /// - Returns: whether a limit that is known may be why.
+    @discardableResult
     package mutating func refused(
         _ ticket: Ticket, report: RateReport = RateReport(), at now: Int64, random: Double
-    ) {
+    ) -> Bool {
         refusals += 1
+        counting.turnAway(ticket.sequence, sentAt: ticket.sentAt, at: now)
         let isNew = ticket.sequence >= nextRefusal
         let hadRoom = isNew && ticket.hadRoom == true
         let isHidden = requestWindows[0].limit == nil && !Self.isExplained(ticket, report)
@@ -178,6 +195,7 @@ package struct RateBudget: Sendable {
         } else {
             concurrency.end()
         }
+        return !isHidden
     }
 
     /// What a refusal says of how the server counts.
@@ -229,14 +247,17 @@ package struct RateBudget: Sendable {
         if isNew { nextRefusal = sequence + 1 }
     }
 
-    private mutating func correct(_ ticket: Ticket, requests: Int, tokens: Int, at now: Int64) {
+    private mutating func correct(
+        _ ticket: Ticket, requests: Int, tokens: Int, countedAt: Int64? = nil, at now: Int64
+    ) {
         for at in requestWindows.indices {
-            requestWindows[at].correct(ticket.sequence, from: 1, to: requests, sentAt: ticket.sentAt, at: now)
+            requestWindows[at].correct(
+                ticket.sequence, from: 1, to: requests, sentAt: ticket.sentAt, countedAt: countedAt, at: now)
         }
         smoothTokens?.correct(from: ticket.tokens, to: tokens)
         for at in tokenWindows.indices {
             tokenWindows[at].correct(
-                ticket.sequence, from: ticket.tokens, to: tokens, sentAt: ticket.sentAt, at: now)
+                ticket.sequence, from: ticket.tokens, to: tokens, sentAt: ticket.sentAt, countedAt: countedAt, at: now)
         }
     }
 
@@ -262,7 +283,7 @@ package struct RateBudget: Sendable {
 
     /// Holds the minute's pace by the tenth of it at first, then by the second.
     private mutating func divide(for tokens: Int, at now: Int64) {
-        guard parts < 60 else { return }
+        guard parts < 60, !taken.isBurst(requestWindows[0].limit, tokenWindows[0].limit) else { return }
         parts = parts == 1 ? 10 : 60
         func smooth(_ limit: Int, least: Double) -> SmoothRate {
             // A little less than the server's, since requests overtake each other on the way.

@@ -1,5 +1,5 @@
 /// What a server allows one organisation; nil: not limited, or not known until its headers say so.
-package struct RateLimits: Sendable, Equatable, Codable {
+package struct RateLimits: Sendable, Hashable, Codable {
     package var requestsPerMinute: Int?
     package var requestsPerDay: Int?
     package var tokensPerMinute: Int?

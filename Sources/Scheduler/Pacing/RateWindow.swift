@@ -53,11 +53,17 @@ package struct RateWindow: Sendable, Equatable, Codable {
     private var word: Word?
     /// Statements in a row whose reset was that of a bucket; below zero: a refusal contradicted it.
     private var refillEvidence = 0
+    /// What a bucket takes to fill. Some servers' minutes are shorter than ours.
+    private var refillMs: Double
+    private var otherRefill = OtherRefill()
     /// A request that asks although there is no room, until it is answered.
     private var probe: UInt64?
     private var noProbeBefore = Int64.min
     /// Whether resets were found to give everything back; nil: not asked yet.
     private var resetsAreFull: Bool?
+
+    /// Whether `hear` is ever called; without it sends need not be remembered one by one.
+    private let hearsWords: Bool
 
     private static let believedPace = 10.0
     private static let granuleCount: Int64 = 240
@@ -65,9 +71,11 @@ package struct RateWindow: Sendable, Equatable, Codable {
     /// Answers older than this say nothing of the present, so their sends need no place in `later`.
     private static let maxAnswerMs: Int64 = 600_000
 
-    package init(limit: Int?, windowMs: Int64) {
+    package init(limit: Int?, windowMs: Int64, hearsWords: Bool = true) {
         precondition(windowMs > 0 && (limit ?? 1) > 0, "a rate is a positive amount in a positive time")
         self.limit = limit
+        self.hearsWords = hearsWords
+        refillMs = Double(windowMs)
         self.windowMs = windowMs
     }
 
@@ -136,7 +144,7 @@ package struct RateWindow: Sendable, Equatable, Codable {
     private func whenFree(_ missing: Double, at now: Int64) -> Int64? {
         var times: [Int64] = []
         if isRefilling, word != nil, let limit {
-            times.append(now + Int64((missing / Double(limit) * Double(windowMs)).rounded(.up)))
+            times.append(now + Int64((missing / Double(limit) * refillMs).rounded(.up)))
         } else {
             var returned = 0.0
             for granule in granules {
@@ -171,7 +179,7 @@ package struct RateWindow: Sendable, Equatable, Codable {
         }
         count(amount, at: now)
         word?.level -= Double(amount)
-        later.append(Sent(sequence: sequence, amount: amount, at: now))
+        if hearsWords { later.append(Sent(sequence: sequence, amount: amount, at: now)) }
     }
 
     private mutating func count(_ amount: Int, at time: Int64) {
@@ -187,17 +195,23 @@ package struct RateWindow: Sendable, Equatable, Codable {
     }
 
     /// A request sent as `amount` took `actual`: zero if it was refused.
-    package mutating func correct(_ sequence: UInt64, from amount: Int, to actual: Int, sentAt: Int64, at now: Int64) {
+    /// - Parameter countedAt: when the server counted it, where that is known.
+    package mutating func correct(
+        _ sequence: UInt64, from amount: Int, to actual: Int, sentAt: Int64, countedAt: Int64? = nil, at now: Int64
+    ) {
         if probe == sequence { probe = nil }
         advance(to: now)
-        let difference = actual - amount
-        guard difference != 0 else { return }
         // Its granule may have left already; then it no longer matters.
-        if (sentAt / granuleMs + 1) * granuleMs + windowMs > now { count(difference, at: sentAt) }
-        if let at = place(of: sequence) {
-            later[at].amount = actual
-            word?.level -= Double(difference)
+        func isCounted(_ time: Int64) -> Bool { (time / granuleMs + 1) * granuleMs + windowMs > now }
+        if let countedAt, countedAt / granuleMs > sentAt / granuleMs {
+            if isCounted(sentAt) { count(-amount, at: sentAt) }
+            if isCounted(countedAt) { count(actual, at: countedAt) }
+        } else if actual != amount, isCounted(sentAt) {
+            count(actual - amount, at: sentAt)
         }
+        guard actual != amount, let at = place(of: sequence) else { return }
+        later[at].amount = actual
+        word?.level -= Double(actual - amount)
     }
 
     /// Where a send is in `later`, which is in order of sending.
@@ -241,14 +255,18 @@ package struct RateWindow: Sendable, Equatable, Codable {
         // Nearly full or nearly empty, a fixed span can look the same.
         if !matches {
             refillEvidence = min(refillEvidence, 0)
+            if let other = otherRefill.note(missing: missing, resetMs: resetMs), other < Double(windowMs) {
+                refillMs = other
+                refillEvidence = Self.refillEvidenceNeeded
+            }
         } else if missing > 0.02 && missing < 0.9 || isRefilling {
             refillEvidence = min(Self.refillEvidenceNeeded + 4, refillEvidence + 1)
         }
     }
 
     private func isBucketLike(remaining: Int, limit: Int, resetMs: Int64) -> Bool {
-        let refill = Double(limit - remaining) / Double(limit) * Double(windowMs)
-        return abs(Double(resetMs) - refill) <= 0.02 * Double(windowMs)
+        let refill = Double(limit - remaining) / Double(limit) * refillMs
+        return abs(Double(resetMs) - refill) <= 0.02 * refillMs
     }
 
     /// The server refused: what the model said was wrong, or others took it.
@@ -285,7 +303,7 @@ package struct RateWindow: Sendable, Equatable, Codable {
             return
         }
         if isRefilling {
-            current.level += Double(limit) * Double(max(0, now - current.at)) / Double(windowMs)
+            current.level += Double(limit) * Double(max(0, now - current.at)) / refillMs
         } else {
             // Not above our own count: the server may have counted what left it as another span's.
             current.level = min(current.level + Double(returned), max(current.level, Double(limit - used)))

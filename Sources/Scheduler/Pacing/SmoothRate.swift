@@ -1,6 +1,6 @@
 /// A bucket that refills steadily: a limit's pace held at every moment, not just over the whole span. For servers that
 /// count a minute's limit by the second.
-package struct SmoothRate: Sendable, Equatable {
+package struct SmoothRate: Sendable, Equatable, Codable {
     package let capacity: Double
     private var perMs: Double
     private var level: Double
@@ -15,6 +15,8 @@ package struct SmoothRate: Sendable, Equatable {
     }
 
     private func level(at now: Int64) -> Double { min(capacity, level + Double(max(0, now - at)) * perMs) }
+
+    package func available(at now: Int64) -> Double { max(0, level(at: now)) }
 
     /// When `amount` may be sent; what is larger than the bucket goes when that is full.
     package func earliest(_ amount: Int, at now: Int64) -> Int64 {

@@ -11,10 +11,10 @@ package protocol BudgetStore: Sendable {
     ) async throws(JobQueueError) -> SharedBudget.Answer
     /// Gives back without taking.
     func give(
-        _ unused: Allotment, takenAt: Int64, to budget: String, _ limits: RateLimits, at now: Timestamp
+        _ report: SharedBudget.Report, to budget: String, _ limits: RateLimits, at now: Timestamp
     ) async throws(JobQueueError)
-    /// The server told one of the senders to wait until `time`.
-    func block(_ budget: String, _ limits: RateLimits, until time: Timestamp, at now: Timestamp)
+    /// The server turned requests of one of the senders away.
+    func refuse(_ refusals: [SharedBudget.Refusal], of budget: String, _ limits: RateLimits, at now: Timestamp)
         async throws(JobQueueError)
 }
 
@@ -28,23 +28,23 @@ package struct RecordBudgetStore: BudgetStore {
         _ exchange: BudgetShare.Exchange, of budget: String, _ limits: RateLimits, at now: Timestamp
     ) async throws(JobQueueError) -> SharedBudget.Answer {
         try await change(budget, limits) { shared in
-            if exchange.unused != Allotment() {
-                shared.give(exchange.unused, takenAt: exchange.takenAt, at: now.milliseconds)
-            }
+            if !exchange.report.isEmpty { shared.settle(exchange.report, at: now.milliseconds) }
             return shared.take(exchange.wanted, least: exchange.least, at: now.milliseconds)
         }
     }
 
     package func give(
-        _ unused: Allotment, takenAt: Int64, to budget: String, _ limits: RateLimits, at now: Timestamp
+        _ report: SharedBudget.Report, to budget: String, _ limits: RateLimits, at now: Timestamp
     ) async throws(JobQueueError) {
-        try await change(budget, limits) { $0.give(unused, takenAt: takenAt, at: now.milliseconds) }
+        try await change(budget, limits) { $0.settle(report, at: now.milliseconds) }
     }
 
-    package func block(
-        _ budget: String, _ limits: RateLimits, until time: Timestamp, at now: Timestamp
+    package func refuse(
+        _ refusals: [SharedBudget.Refusal], of budget: String, _ limits: RateLimits, at now: Timestamp
     ) async throws(JobQueueError) {
-        try await change(budget, limits) { $0.block(until: time.milliseconds) }
+        try await change(budget, limits) { shared in
+            for refusal in refusals { shared.refuse(refusal, at: now.milliseconds) }
+        }
     }
 
     private func change<T: Sendable>(

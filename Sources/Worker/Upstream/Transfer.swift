@@ -62,8 +62,8 @@ final class Transfer {
         set(easy, CURLOPT_TCP_KEEPALIVE, 1)
         set(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         // Small buffers: there are thousands of them.
-        set(easy, CURLOPT_BUFFERSIZE, 16 << 10)
-        set(easy, CURLOPT_UPLOAD_BUFFERSIZE, 16 << 10)
+        set(easy, CURLOPT_BUFFERSIZE, 2 << 10)
+        set(easy, CURLOPT_UPLOAD_BUFFERSIZE, TransferMemory.bufferBytes)
         // The first transfer to a host finds out whether it multiplexes, instead of each opening a connection. Without
         // TLS that is known with the first answer only, which would be waited for.
         let mayMultiplex = settings.offersHTTP2 && request.baseURL.hasPrefix("https:")

@@ -77,7 +77,7 @@ package final class Upstream: Sendable {
         thread.start()
     }
 
-    private static let isReady = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
+    private static let isReady = TransferMemory.setUp() == CURLE_OK
 
     deinit { control.post(.stop) }
 

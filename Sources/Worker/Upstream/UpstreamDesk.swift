@@ -128,10 +128,10 @@ struct UpstreamDesk {
     }
 
     /// Parts of shared limits that were taken and not used.
-    mutating func emptyShares() -> [(name: LaneName, limits: RateLimits, unused: Allotment, takenAt: Int64)] {
+    mutating func emptyShares() -> [(name: LaneName, limits: RateLimits, report: SharedBudget.Report)] {
         laneNames.compactMap { name in
-            guard let limits = lanes[name]?.limits, let share = lanes[name]?.emptyShare() else { return nil }
-            return (name, limits, share.unused, share.takenAt)
+            guard let limits = lanes[name]?.limits, let report = lanes[name]?.emptyShare() else { return nil }
+            return (name, limits, report)
         }
     }
 
@@ -176,17 +176,19 @@ struct UpstreamDesk {
     // MARK: What came back
 
     /// Tells the lane's budget what the upstream thinks.
+    /// - Returns: what the organisation's other senders should know.
     mutating func account(
         _ verdict: UpstreamVerdict, _ reply: UpstreamReply, of pending: Pending, at now: Timestamp, random: Double
-    ) {
-        guard let ticket = pending.ticket, var lane = lanes[pending.lane] else { return }
+    ) -> SharedBudget.Refusal? {
+        guard let ticket = pending.ticket, var lane = lanes[pending.lane] else { return nil }
         let ms = now.milliseconds
+        var refusal: SharedBudget.Refusal?
         switch verdict {
         case .answered(let answer):
             let actual = answer.usage.totalTokens
             lane.finished(ticket, actual: actual > 0 ? actual : nil, report: reply.limits, at: ms)
         case .later where reply.status == 429:
-            lane.budget.refused(ticket, report: reply.limits, at: ms, random: random)
+            refusal = lane.refused(ticket, report: reply.limits, at: ms, random: random)
         case .later where reply.failure?.cause == .cancelled:
             lane.budget.ended(ticket, report: reply.limits, at: ms)
         case .later, .broken:
@@ -194,16 +196,19 @@ struct UpstreamDesk {
         case .refused, .parked:
             lane.budget.ended(ticket, report: reply.limits, at: ms)
         }
+        lane.forget(ticket)
         if case .parked = verdict {} else { lane.endProbe() }
         lanes[pending.lane] = lane
         held[pending.lease.key]?.ticket = nil
         held[pending.lease.key]?.transfer = nil
+        return refusal
     }
 
     /// One that is cancelled while under way.
     mutating func forgo(_ pending: Pending, at now: Timestamp) {
         guard let ticket = pending.ticket else { return }
         lanes[pending.lane]?.budget.ended(ticket, at: now.milliseconds)
+        lanes[pending.lane]?.forget(ticket)
     }
 
     /// Turned away: it waits again, before those that never went.

@@ -28,6 +28,8 @@ struct UpstreamLane {
     /// This sender's part of limits that it shares with others; nil: they are its own.
     private var share: BudgetShare?
     private let isShared: Bool
+    /// The numbers that requests under way have in what is shared, by those they have here.
+    private var shared: [UInt64: (sequence: UInt64, takenAt: Int64)] = [:]
     private var waiting: [(key: RequestKey, cost: Int)] = []
     private(set) var park: Park?
     private var isProbing = false
@@ -40,18 +42,15 @@ struct UpstreamLane {
     private static let leastAhead = 8
     private static let mostAhead = 2048
     private static let secondMs: Int64 = 1000
+    /// How long answers are waited for before it is asked again.
+    private static let answerMs: Int64 = 5000
 
     init(target: UpstreamTarget.ID, limits: RateLimits, isShared: Bool) {
         self.target = target
         self.limits = limits
         self.isShared = isShared
-        share = isShared ? Self.share(of: limits) : nil
-        budget = RateBudget(limits)
-    }
-
-    private static func share(of limits: RateLimits) -> BudgetShare? {
-        let known = [limits.requestsPerMinute, limits.requestsPerDay, limits.tokensPerMinute, limits.tokensPerDay]
-        return known.contains { $0 != nil } ? BudgetShare(limits) : nil
+        share = isShared ? BudgetShare(limits) : nil
+        budget = RateBudget(limits, learnsHidden: !isShared)
     }
 
     /// The operator wrote others down. The store's record of the old ones ends with them.
@@ -59,11 +58,12 @@ struct UpstreamLane {
         guard next != limits else { return }
         limits = next
         budget.change(next)
-        share = isShared ? Self.share(of: next) : nil
+        share = isShared ? BudgetShare(next) : nil
+        shared = [:]
     }
 
     /// What was taken of the organisation's limits and not used.
-    mutating func emptyShare() -> (unused: Allotment, takenAt: Int64)? { share?.empty() }
+    mutating func emptyShare() -> SharedBudget.Report? { share?.empty() }
 
     /// Somebody may have mended it.
     mutating func unpark() { if let error = park { park = Park(error: error.error, scope: error.scope, until: .min) } }
@@ -94,7 +94,10 @@ struct UpstreamLane {
         if isProbing, budget.inFlight > 0 { return .waitForAnswer }
         switch budget.admit(cost: first.cost, at: now) {
         case .now: break
-        case .notBefore(let time): return .wait(until: max(time, now + 1))
+        case .notBefore(let time):
+            // An answer that is on its way may tell of room long before.
+            let isOpen = budget.inFlight > 0 && time > budget.blockedUntil
+            return .wait(until: max(isOpen ? min(time, now + Self.answerMs) : time, now + 1))
         // Nothing is in flight whose answer could be waited for: the limits leave no room, which time mends.
         case .afterAnswer: return budget.inFlight > 0 ? .waitForAnswer : .wait(until: now + Self.secondMs)
         }
@@ -119,7 +122,7 @@ struct UpstreamLane {
         }
         thisSecond += 1
         let ticket = budget.sent(cost: waiting.removeFirst().cost, at: now)
-        share?.send(tokens: ticket.tokens)
+        if let number = share?.send(tokens: ticket.tokens) { shared[ticket.sequence] = number }
         return ticket
     }
 
@@ -128,9 +131,27 @@ struct UpstreamLane {
     }
 
     mutating func finished(_ ticket: RateBudget.Ticket, actual: Int?, report: RateReport, at now: Int64) {
-        budget.finished(ticket, actual: actual, report: report, at: now)
+        let countedAt = budget.finished(ticket, actual: actual, report: report, at: now)
+        if let number = shared.removeValue(forKey: ticket.sequence) {
+            share?.note(tokens: ticket.tokens, takenAt: number.takenAt, countedAt: countedAt)
+        }
         if let actual { share?.correct(from: ticket.tokens, to: actual) }
     }
+
+    /// - Returns: what the organisation's other senders should know.
+    mutating func refused(
+        _ ticket: RateBudget.Ticket, report: RateReport, at now: Int64, random: Double
+    ) -> SharedBudget.Refusal? {
+        let isExplained = budget.refused(ticket, report: report, at: now, random: random)
+        guard let number = shared.removeValue(forKey: ticket.sequence) else { return nil }
+        share?.refuse(tokens: ticket.tokens)
+        return SharedBudget.Refusal(
+            sequence: number.sequence, sentAt: number.takenAt, at: now, retryAfterMs: report.retryAfterMs,
+            isExplained: isExplained)
+    }
+
+    /// Came back in another way.
+    mutating func forget(_ ticket: RateBudget.Ticket) { shared[ticket.sequence] = nil }
 
     func isParked(at now: Int64) -> Bool { park.map { now < $0.until } ?? false }
 

@@ -10,10 +10,18 @@ struct UpstreamOutbox {
     /// Money and tokens that were set aside for requests that have ended.
     var spent: [(grant: SpendBook.Grant, actual: Spending)] = []
 
-    /// Upstreams that told a sender to wait, which holds for all of them.
-    var blocks: [(budget: String, limits: RateLimits, until: Timestamp)] = []
+    /// What several senders have together.
+    struct Budget: Hashable {
+        var name: String
+        var limits: RateLimits
+    }
 
-    var isEmpty: Bool { settlements.isEmpty && unsent.isEmpty && failures.isEmpty && spent.isEmpty && blocks.isEmpty }
+    /// Requests that were turned away, which tells all senders of a budget how long to wait, and of its limits.
+    var refusals: [Budget: [SharedBudget.Refusal]] = [:]
+
+    var isEmpty: Bool {
+        settlements.isEmpty && unsent.isEmpty && failures.isEmpty && spent.isEmpty && refusals.isEmpty
+    }
 
     /// Each part is forgotten as soon as the store has it.
     mutating func deliver(
@@ -38,9 +46,9 @@ struct UpstreamOutbox {
         }
         if let book, !spent.isEmpty { try await book.settle(spent, at: now) }
         spent = []
-        while let last = blocks.last {
-            try await budgets?.block(last.budget, last.limits, until: last.until, at: now)
-            blocks.removeLast()
+        while let (budget, list) = refusals.first {
+            try await budgets?.refuse(list, of: budget.name, budget.limits, at: now)
+            refusals[budget] = nil
         }
     }
 }

@@ -14,7 +14,10 @@ extension UpstreamWorker {
         let target = pending.choice.target
         let verdict = UpstreamVerdict(
             reply, backend: target.name, model: pending.model, isMapped: pending.body.isMapped)
-        desk.account(verdict, reply, of: pending, at: now, random: .random(in: 0..<1))
+        if let refusal = desk.account(verdict, reply, of: pending, at: now, random: .random(in: 0..<1)) {
+            outbox.refusals[UpstreamOutbox.Budget(name: pending.lane.text, limits: target.limits), default: []]
+                .append(refusal)
+        }
         switch verdict {
         case .answered(let plain):
             desk.remove(lease.key)
@@ -31,9 +34,6 @@ extension UpstreamWorker {
                 Settlement(lease: lease, outcome: Outcome(result: .error(error), backend: target.name)))
         case .later(let error, let afterMs):
             figures.limited += 1
-            if reply.status == 429, let afterMs, budgets != nil {
-                outbox.blocks.append((pending.lane.text, target.limits, now + afterMs))
-            }
             if !isStopping, pending.turnedAway < settings.maxTurnedAway { return desk.putBack(lease.key) }
             desk.remove(lease.key)
             spend(pending, Spending())

@@ -215,8 +215,7 @@ package actor UpstreamWorker {
     private func giveBackShares() async {
         guard let budgets else { return }
         for share in desk.emptyShares() {
-            try? await budgets.give(
-                share.unused, takenAt: share.takenAt, to: share.name.text, share.limits, at: clock.now())
+            try? await budgets.give(share.report, to: share.name.text, share.limits, at: clock.now())
         }
     }
 

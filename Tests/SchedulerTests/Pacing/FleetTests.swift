@@ -12,14 +12,15 @@ import Testing
 
     private struct Event: Comparable {
         var at: Int64
-        var number: Int
+        var order: Int
         var sender: Int
         var ticket: RateBudget.Ticket
         var request: Int
         var answer: SimulatedLimiter.Answer
+        var number = (sequence: UInt64(0), takenAt: Int64(0))
 
-        static func == (a: Event, b: Event) -> Bool { a.number == b.number }
-        static func < (a: Event, b: Event) -> Bool { (a.at, a.number) < (b.at, b.number) }
+        static func == (a: Event, b: Event) -> Bool { a.order == b.order }
+        static func < (a: Event, b: Event) -> Bool { (a.at, a.order) < (b.at, b.order) }
     }
 
     struct Variant: Sendable, CustomTestStringConvertible {
@@ -30,6 +31,9 @@ import Testing
         /// Sender 0 is that many times as eager.
         var isUneven = false
         var senders = 4
+        /// Nothing states the limit of requests.
+        var isHidden = false
+        var intakeMs = (first: 0, later: 0)
     }
 
     static let variants = [
@@ -39,13 +43,34 @@ import Testing
         Variant(testDescription: "tokens bind", kind: .rolling, requestsPerMinute: 3000, tokensPerMinute: 200_000),
         Variant(testDescription: "one does most", kind: .rolling, isUneven: true),
         Variant(testDescription: "sixteen", kind: .rolling, senders: 16),
+        Variant(testDescription: "taken in one by one", kind: .rolling, intakeMs: (5, 1)),
     ]
+
+    static let hidden: [Variant] = [
+        ("rolling", SimulatedLimiter.Kind.rolling), ("fixed", .fixed(phaseMs: 23_000)), ("bucket", .bucket),
+    ].flatMap { name, kind in
+        [
+            Variant(testDescription: "\(name), two", kind: kind, senders: 2, isHidden: true),
+            Variant(testDescription: "\(name), five", kind: kind, senders: 5, isHidden: true),
+            Variant(testDescription: "\(name), one does most", kind: kind, isUneven: true, isHidden: true),
+            Variant(testDescription: "\(name), taken in one by one", kind: kind, isHidden: true, intakeMs: (5, 1)),
+        ]
+    }
 
     @Test(arguments: variants) func sharesOneBudget(_ variant: Variant) {
         let run = run(variant, sharing: true)
         let least = least(variant)
         #expect(Double(run.durationMs) <= Double(least) * 1.05 + 1500, "\(run.durationMs) ms; least \(least) ms")
         #expect(run.refusals * 100 < 5000, "\(run.refusals) refusals")
+    }
+
+    /// What one learned all know: a limit that nothing states is kept by all together.
+    @Test(arguments: hidden) func sharesWhatWasLearned(_ variant: Variant) {
+        let run = run(variant, sharing: true)
+        let least = least(variant)
+        #expect(run.refusals > 0, "the limit binds")
+        #expect(run.later * 100 < 5000, "\(run.later) refusals after the first minute, \(run.refusals) in all")
+        #expect(Double(run.durationMs) <= Double(least) * 1.05 + 1500, "\(run.durationMs) ms; least \(least) ms")
     }
 
     /// The test can fail: without the store each takes the whole.
@@ -57,22 +82,24 @@ import Testing
 
     private func setup(_ variant: Variant) -> PacingRun.Setup {
         .init(
-            kind: .rolling, requestsPerMinute: variant.requestsPerMinute, tokensPerMinute: variant.tokensPerMinute)
+            kind: variant.isHidden ? variant.kind : .rolling, requestsPerMinute: variant.requestsPerMinute,
+            tokensPerMinute: variant.tokensPerMinute)
     }
 
     private func least(_ variant: Variant) -> Int64 { PacingRun.least(setup(variant)) }
 
-    private func run(_ variant: Variant, sharing: Bool) -> (durationMs: Int64, refusals: Int) {
+    private func run(_ variant: Variant, sharing: Bool) -> (durationMs: Int64, refusals: Int, later: Int) {
         var random = SeededGenerator(seed: 7)
-        let limits = RateLimits(
+        let limits = variant.isHidden ? RateLimits(requestHeaderSpan: .day) : RateLimits(
             requestsPerMinute: variant.requestsPerMinute, tokensPerMinute: variant.tokensPerMinute,
             requestHeaderSpan: .minute)
         var limiter = SimulatedLimiter(
-            variant.kind, headers: .all(skewMs: 0), requests: variant.requestsPerMinute,
+            variant.kind, headers: variant.isHidden ? .groq : .all(skewMs: 0), requests: variant.requestsPerMinute,
             tokens: variant.tokensPerMinute)
+        var busyUntil: Int64 = 0
         var shared = SharedBudget(limits)
         var senders = (0..<variant.senders).map { _ in
-            Sender(budget: RateBudget(limits), share: BudgetShare(limits))
+            Sender(budget: RateBudget(limits, learnsHidden: !sharing), share: BudgetShare(limits))
         }
         var waiting = Array(0..<5000)
         var events = Heap<Event>()
@@ -93,22 +120,24 @@ import Testing
                         switch sharing ? senders[at].share.admit(tokens: tokens, at: now) : .now {
                         case .notBefore(let time): senders[at].wake = time
                         case .ask(let exchange):
-                            shared.give(exchange.unused, takenAt: exchange.takenAt, at: now)
+                            if !exchange.report.isEmpty { shared.settle(exchange.report, at: now) }
                             let answer = shared.take(exchange.wanted, least: exchange.least, at: now)
                             senders[at].share.take(answer, for: exchange, at: now)
                             continue
                         case .now:
                             waiting.removeLast()
                             let ticket = senders[at].budget.sent(cost: 380, at: now)
-                            senders[at].share.send(tokens: ticket.tokens)
+                            let number = senders[at].share.send(tokens: ticket.tokens)
                             attempts += 1
                             let actual = 200 + request * 37 % 180
-                            let answer = limiter.receive(tokens: actual, at: now)
+                            busyUntil = max(busyUntil, now)
+                                + Int64(now < 55_000 ? variant.intakeMs.first : variant.intakeMs.later)
+                            let answer = limiter.receive(tokens: actual, at: busyUntil)
                             let latency = answer.isAccepted ? random.int(300...1500) : 50
                             events.insert(
                                 Event(
-                                    at: now + Int64(latency), number: attempts, sender: at, ticket: ticket,
-                                    request: request, answer: answer))
+                                    at: busyUntil + Int64(latency), order: attempts, sender: at, ticket: ticket,
+                                    request: request, answer: answer, number: number))
                             continue
                         }
                     }
@@ -124,19 +153,25 @@ import Testing
                 if event.answer.isAccepted {
                     done += 1
                     let actual = 200 + event.request * 37 % 180
-                    senders[event.sender].budget.finished(
+                    let countedAt = senders[event.sender].budget.finished(
                         event.ticket, actual: actual, report: event.answer.report, at: now)
+                    senders[event.sender].share.note(
+                        tokens: event.ticket.tokens, takenAt: event.number.takenAt, countedAt: countedAt)
                     senders[event.sender].share.correct(from: event.ticket.tokens, to: actual)
                 } else {
                     waiting.append(event.request)
-                    senders[event.sender].budget.refused(
+                    let isExplained = senders[event.sender].budget.refused(
                         event.ticket, report: event.answer.report, at: now, random: 0.5)
-                    senders[event.sender].share.correct(from: event.ticket.tokens, to: 0)
-                    if sharing { shared.block(until: senders[event.sender].budget.blockedUntil) }
+                    senders[event.sender].share.refuse(tokens: event.ticket.tokens)
+                    guard sharing else { continue }
+                    shared.refuse(
+                        SharedBudget.Refusal(
+                            sequence: event.number.sequence, sentAt: event.number.takenAt, at: now,
+                            retryAfterMs: event.answer.report.retryAfterMs, isExplained: isExplained), at: now)
                 }
             }
         }
-        return (now, limiter.refusals.count)
+        return (now, limiter.refusals.count, limiter.refusals.count { $0 >= 60_000 })
     }
 
     @Test func whatWasTakenIsNeverMoreThanTheLimit() {
@@ -147,15 +182,16 @@ import Testing
         for step in 0..<4000 {
             let now = Int64(step) * 50
             let least = Allotment(requests: 1, tokens: random.int(1...200))
-            if case .granted(let granted) = shared.take(
+            if case .granted(let grant) = shared.take(
                 Allotment(requests: 5, tokens: 400), least: least, at: now)
             {
+                let granted = grant.amount
                 grants += 1
                 #expect(granted.requests >= 1 && granted.tokens >= least.tokens)
                 var kept = granted
                 if random.chance(300) {
                     let unused = Allotment(requests: granted.requests / 2, tokens: granted.tokens / 2)
-                    shared.give(unused, takenAt: now, at: now)
+                    shared.settle(.init(unused: unused, takenAt: now), at: now)
                     kept.requests -= unused.requests
                     kept.tokens -= unused.tokens
                 }

@@ -31,6 +31,9 @@ import Testing
                         kind: kind, headers: .groq, tokensPerMinute: 300_000, limits: unknown,
                         latencyMs: latencyMs)),
                 Variant(
+                    testDescription: "\(name), \(speed), taken in one by one", setup: .init(
+                        kind: kind, headers: .groq, limits: unknown, latencyMs: latencyMs, intakeMs: (5, 1))),
+                Variant(
                     testDescription: "\(name), \(speed), no headers", setup: .init(
                         kind: kind, headers: .none, limits: unknown, latencyMs: latencyMs)),
             ]
@@ -111,6 +114,19 @@ import Testing
             now += 20
         }
         #expect(sent > 500, "\(sent) in three minutes")
+    }
+
+    /// A 429 among a hundred requests that went through is no limit; its wait is waited for all the same.
+    @Test func oneRefusalAmongManyIsNoLimit() {
+        var budget = RateBudget(Self.unknown)
+        let tickets = (0..<30).map { _ in budget.sent(cost: 10, at: 0) }
+        for ticket in tickets[..<10] { budget.finished(ticket, actual: 10, at: 10) }
+        budget.refused(tickets[10], report: RateReport(retryAfterMs: 12_000), at: 10, random: 0)
+        #expect(budget.hiddenRequestsPerMinute != nil)
+        for ticket in tickets[11...] { budget.finished(ticket, actual: 10, at: 20) }
+        #expect(budget.hiddenRequestsPerMinute == nil)
+        #expect(budget.admit(cost: 10, at: 20) == .notBefore(12_010))
+        #expect(burst(&budget, room: .max, retryAfterMs: 1000, at: 12_010, most: 31).sent == 31)
     }
 
     /// What others of the organisation leave is less than was learned; refusals teach the new number.

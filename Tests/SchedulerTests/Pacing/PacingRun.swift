@@ -16,8 +16,13 @@ struct PacingRun {
         /// What estimates count for the completion.
         var maxTokens = 180
         var latencyMs = 300...1500
+        /// What the server needs to take one request in, in the first minute (over new connections) and later; those
+        /// that come meanwhile wait, and are counted later.
+        var intakeMs = (first: 0, later: 0)
         /// Whether the server counts what a request can take at most until it has ended.
         var reserves = false
+        /// What the server calls a minute.
+        var spanMs = 60_000.0
         var seed: UInt64 = 1
     }
 
@@ -55,6 +60,7 @@ struct PacingRun {
         var waiting = Array((0..<setup.requests).reversed())
         var events = Heap<Event>()
         var now: Int64 = 0
+        var busyUntil: Int64 = 0
         while completed < setup.requests {
             var wake: Int64?
             while let request = waiting.last {
@@ -70,11 +76,12 @@ struct PacingRun {
                 mostInFlight = max(mostInFlight, budget.inFlight)
                 attempts += 1
                 let actual = costs[request].prompt + costs[request].completion
-                let answer = limiter.receive(tokens: setup.reserves ? cost : actual, at: now)
+                busyUntil = max(now, busyUntil) + Int64(now < 55_000 ? setup.intakeMs.first : setup.intakeMs.later)
+                let answer = limiter.receive(tokens: setup.reserves ? cost : actual, at: busyUntil)
                 let latency = answer.isAccepted ? random.int(setup.latencyMs) : random.int(20...100)
                 events.insert(
                     Event(
-                        at: now + Int64(latency), number: attempts, ticket: ticket, request: request,
+                        at: busyUntil + Int64(latency), number: attempts, ticket: ticket, request: request,
                         answer: answer))
             }
             guard let next = [events.min?.at, wake].compactMap(\.self).min() else {
@@ -85,6 +92,7 @@ struct PacingRun {
                 events.removeMin()
                 if event.answer.isAccepted {
                     completed += 1
+                    precondition(setup.intakeMs.first == 0 || !setup.reserves, "a limiter goes forward only")
                     let cost = costs[event.request]
                     if setup.reserves { limiter.giveBack(tokens: setup.maxTokens - cost.completion, at: now) }
                     budget.finished(
@@ -103,7 +111,8 @@ struct PacingRun {
 
     private static func limiter(_ setup: Setup) -> SimulatedLimiter {
         SimulatedLimiter(
-            setup.kind, headers: setup.headers, requests: setup.requestsPerMinute, tokens: setup.tokensPerMinute)
+            setup.kind, headers: setup.headers, requests: setup.requestsPerMinute, tokens: setup.tokensPerMinute,
+            spanMs: setup.spanMs)
     }
 
     private static func costs(

@@ -20,6 +20,7 @@ import Testing
                 testDescription: "\(name), tokens bind",
                 setup: .init(kind: kind, requestsPerMinute: 3000, tokensPerMinute: 200_000)),
             Variant(testDescription: "\(name), fast answers", setup: .init(kind: kind, latencyMs: 5...30)),
+            Variant(testDescription: "\(name), taken in one by one", setup: .init(kind: kind, intakeMs: (5, 1))),
             Variant(testDescription: "\(name), slow answers", setup: .init(kind: kind, latencyMs: 5000...20_000)),
             Variant(
                 testDescription: "\(name), resets written too early",
@@ -39,6 +40,9 @@ import Testing
     static let withoutTruth: [Variant] = kinds.flatMap { name, kind in
         [
             Variant(testDescription: "\(name), requests bind", setup: .init(kind: kind, headers: .none)),
+            Variant(
+                testDescription: "\(name), taken in one by one",
+                setup: .init(kind: kind, headers: .none, intakeMs: (5, 1))),
             Variant(
                 testDescription: "\(name), tokens bind",
                 setup: .init(kind: kind, headers: .none, requestsPerMinute: 3000, tokensPerMinute: 200_000)),
@@ -63,6 +67,19 @@ import Testing
         var rolling = setup
         rolling.kind = .rolling
         check(Variant(testDescription: "bucket, reserves", setup: setup), seed: 1, leastMs: PacingRun.least(rolling))
+    }
+
+    /// Headers say how long a minute is; that of a server under test may be short.
+    @Test(arguments: [3000.0, 6000, 12_000]) func learnsHowLongABucketTakesToFill(_ spanMs: Double) {
+        let unknown = RateLimits(requestHeaderSpan: .day)
+        let setup = PacingRun.Setup(
+            kind: .bucket, headers: .groq, requestsPerMinute: 1_000_000, tokensPerMinute: 200_000, limits: unknown,
+            latencyMs: 20...60, spanMs: spanMs)
+        let run = PacingRun(setup)
+        #expect(run.completed == setup.requests)
+        #expect(
+            Double(run.durationMs) <= 1.05 * Double(run.leastMs) + 500, "\(run.durationMs) ms of \(run.leastMs)")
+        #expect(run.refusals.count * 100 < setup.requests, "\(run.refusals.count) refusals")
     }
 
     private func check(_ variant: Variant, seed: UInt64, leastMs: Int64? = nil) {

@@ -88,6 +88,18 @@ import Testing
         #expect((72...80).contains(sent))
     }
 
+    /// Nine of a limit of ten would cost a minute where ten are to be sent.
+    @Test func whatAlwaysTakesTheSameFillsALimit() {
+        var budget = RateBudget(RateLimits(tokensPerMinute: 10_000))
+        for _ in 0..<900 { budget.finished(budget.sent(cost: 10, at: 0), actual: 10, at: 10) }
+        var sent = 0
+        while budget.admit(cost: 10, at: 20) == .now, sent < 500 {
+            _ = budget.sent(cost: 10, at: 20)
+            sent += 1
+        }
+        #expect(sent == 100)
+    }
+
     @Test func aRefusalInSpiteOfRoomCountsWhatWasAskedFor() {
         var budget = RateBudget(RateLimits(tokensPerMinute: 100_000))
         for _ in 0..<20 {

@@ -29,7 +29,8 @@ struct SimulatedLimiter {
     let kind: Kind
     let headers: Headers
     let limits: [Int]
-    static let spanMs = 60_000.0
+    /// What it calls a minute.
+    let spanMs: Double
     private var levels: [Double]
     private var secondLevels: [Double]
     private var updatedAt = 0.0
@@ -39,7 +40,8 @@ struct SimulatedLimiter {
     private(set) var refusals: [Int64] = []
     private var accepted = 0
 
-    init(_ kind: Kind, headers: Headers, requests: Int, tokens: Int) {
+    init(_ kind: Kind, headers: Headers, requests: Int, tokens: Int, spanMs: Double = 60_000) {
+        self.spanMs = spanMs
         self.kind = kind
         self.headers = headers
         limits = [requests, tokens]
@@ -61,19 +63,19 @@ struct SimulatedLimiter {
     private mutating func advance(to now: Int64) {
         switch kind {
         case .rolling:
-            while firstTaken < taken.count, Double(now - taken[firstTaken].at) >= Self.spanMs {
+            while firstTaken < taken.count, Double(now - taken[firstTaken].at) >= spanMs {
                 for i in 0...1 { levels[i] += Double(taken[firstTaken].amounts[i]) }
                 firstTaken += 1
             }
         case .fixed(let phaseMs):
-            let current = (now - phaseMs + 10 * Int64(Self.spanMs)) / Int64(Self.spanMs)
+            let current = (now - phaseMs + 10 * Int64(spanMs)) / Int64(spanMs)
             if current != span {
                 span = current
                 levels = limits.map(Double.init)
             }
         case .bucket, .bySecond:
             for i in 0...1 {
-                let refill = Double(limits[i]) * (Double(now) - updatedAt) / Self.spanMs
+                let refill = Double(limits[i]) * (Double(now) - updatedAt) / spanMs
                 levels[i] = min(capacity(i), levels[i] + refill)
                 secondLevels[i] = min(max(secondLevels[i], Double(limits[i]) / 60), secondLevels[i] + refill)
             }
@@ -85,20 +87,20 @@ struct SimulatedLimiter {
     private func waitMs(_ amounts: [Double], at now: Int64) -> Double {
         switch kind {
         case .fixed(let phaseMs):
-            let since = (now - phaseMs + 10 * Int64(Self.spanMs)) % Int64(Self.spanMs)
-            return Self.spanMs - Double(since)
+            let since = (now - phaseMs + 10 * Int64(spanMs)) % Int64(spanMs)
+            return spanMs - Double(since)
         case .rolling:
             var free = levels
             for entry in taken[firstTaken...] {
                 if free[0] >= amounts[0] && free[1] >= amounts[1] { return 0 }
                 for i in 0...1 { free[i] += Double(entry.amounts[i]) }
                 if free[0] >= amounts[0] && free[1] >= amounts[1] {
-                    return Double(entry.at) + Self.spanMs - Double(now)
+                    return Double(entry.at) + spanMs - Double(now)
                 }
             }
             return 0
         case .bucket, .bySecond:
-            return (0...1).map { max(0, amounts[$0] - free($0)) / Double(limits[$0]) * Self.spanMs }.max() ?? 0
+            return (0...1).map { max(0, amounts[$0] - free($0)) / Double(limits[$0]) * spanMs }.max() ?? 0
         }
     }
 
@@ -106,10 +108,10 @@ struct SimulatedLimiter {
         switch kind {
         case .rolling:
             guard firstTaken < taken.count else { return 0 }
-            return taken[firstTaken].at + Int64(Self.spanMs) - now
+            return taken[firstTaken].at + Int64(spanMs) - now
         case .fixed: return Int64(waitMs([0, 0], at: now))
         case .bucket, .bySecond:
-            return Int64(((capacity(at) - levels[at]) / Double(limits[at]) * Self.spanMs).rounded(.up))
+            return Int64(((capacity(at) - levels[at]) / Double(limits[at]) * spanMs).rounded(.up))
         }
     }
 
