@@ -57,6 +57,8 @@ INLINE void product(
     for (int c = 0; c < columns; c++) w_at[c] = w[c];
     int32_t k = 0;
     for (; k + 4 <= steps; k += 4) {
+        // Else the compiler makes up an address for each row, runs out of registers, and spills sums.
+        __asm__("" : "+r"(rows_at[0]), "+r"(rows_at[1]), "+r"(rows_at[2]), "+r"(rows_at[3]));
 #pragma clang loop unroll(full)
         for (size_t s = 0; s < 4; s++) {
             product_step(kind, rows, columns, sums, rows_at, a_bytes, s * step, w_at, s * w_bytes);
