@@ -10,6 +10,18 @@ import Testing
 @Suite struct SharedLimitTests {
     enum Store: String, CaseIterable, Sendable { case memory, sqlite, redis }
 
+    /// A forwarder may report what an earlier record granted, whose numbers were higher.
+    @Test func refusalsOfAnotherRecordTeachNothing() {
+        var shared = SharedBudget(RateLimits(requestHeaderSpan: .day))
+        for sequence in [UInt64(5000), 4000, .max] {
+            shared.refuse(
+                .init(sequence: sequence, sentAt: 1000, at: 2000, retryAfterMs: 500, isExplained: false), at: 2000)
+        }
+        let all = Allotment(requests: 100, tokens: 100)
+        let answer = shared.take(all, least: Allotment(requests: 1, tokens: 1), at: 3000)
+        #expect(answer == .granted(.init(all, last: 100)), "but the wait that the server asked for is over")
+    }
+
     /// No limit is known; the server lets 150 through, and turns 50 of one forwarder's away.
     @Test(arguments: Store.allCases) func aLimitThatNothingStatesIsLearnedForAll(_ kind: Store) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "shared-limit-\(UUID().uuidString)")

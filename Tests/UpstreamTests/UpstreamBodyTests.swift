@@ -112,6 +112,14 @@ import Testing
         #expect(try UpstreamBody(request, dialect: .groq).estimatedTokens >= 256)
     }
 
+    @Test(arguments: [(Int.max, 1), (Int.max, 7), (1 << 41, 1)])
+    func noNumberOfTokensIsTooLarge(_ most: Int, _ copies: Int) throws {
+        let text = #"{"model":"m","messages":[],"max_tokens":\#(most),"n":\#(copies)}"#
+        let made = try Self.make(text, .chatCompletions, .openai)
+        #expect(made.maxTokens == Outcome.maxTokens)
+        #expect(made.estimatedTokens > Outcome.maxTokens)
+    }
+
     @Test(arguments: [
         "{}", #"{ "a" : 1 , "b":[{"}":"]"}], "c" : "\\\"}" }"#, #"{"a":{"b":{"c":[[[]]]}},"d":null}"#,
         #"{"é":"ü","\u00e9x":true}"#,

@@ -28,6 +28,25 @@ import Testing
         #expect(headers() == RateReport())
     }
 
+    /// Some servers say "no limit" so.
+    @Test func aLimitWithoutEndIsOne() {
+        let most = String(Int.max)
+        let found = headers(
+            ("x-ratelimit-limit-requests", most), ("x-ratelimit-remaining-requests", most),
+            ("x-ratelimit-limit-tokens", most), ("x-ratelimit-remaining-tokens", most))
+        var budget = RateBudget(RateLimits(requestHeaderSpan: .minute))
+        for step in 1...40 {
+            let at = Int64(step * 50)
+            let ticket = budget.sent(cost: 100, at: at)
+            if step % 4 == 0 {
+                budget.refused(ticket, report: found, at: at + 20, random: 0.5)
+            } else {
+                budget.finished(ticket, actual: 120, report: found, at: at + 20)
+            }
+        }
+        #expect(found.requests.limit == 1 << 50)
+    }
+
     @Test func datesAreComparedWithTheServersClock() {
         let until = "Sun, 06 Nov 1994 08:49:37 GMT"
         #expect(headers(("date", "Sun, 06 Nov 1994 08:49:07 GMT"), ("retry-after", until)).retryAfterMs == 30_000)

@@ -244,7 +244,9 @@ package enum QueueSchema {
     private static func upgrade(_ db: Database, path: String) throws {
         try db.inTransaction(.immediate) {
             // Another process may have been first.
-            for old in try number(db, "user_version")..<version {
+            let found = try number(db, "user_version")
+            guard found < version else { return .rollback }
+            for old in found..<version {
                 guard let steps = upgrades[old] else { throw unknown(old, path) }
                 for step in steps { try db.execute(sql: step) }
             }

@@ -77,7 +77,7 @@ package struct BudgetShare: Sendable, Equatable {
     package mutating func take(_ answer: SharedBudget.Answer, for exchange: Exchange, at now: Int64) {
         held.requests -= exchange.report.unused.requests
         held.tokens -= exchange.report.unused.tokens
-        moves.removeFirst(exchange.report.moves.count)
+        moves.removeFirst(min(moves.count, exchange.report.moves.count))
         switch answer {
         case .granted(let grant):
             held.requests += grant.amount.requests

@@ -16,7 +16,9 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
         var refused = 0
 
         /// Requests from here to another refusal, which is counted already, that were let through.
-        func accepted(until sequence: UInt64) -> Int { max(0, Int(sequence - self.sequence) - refused) }
+        func accepted(until sequence: UInt64) -> Int {
+            sequence > self.sequence ? max(0, Int(sequence - self.sequence) - refused) : 0
+        }
     }
 
     /// Sending more than our own minute allows.
@@ -319,7 +321,7 @@ package struct HiddenLimit: Sendable, Equatable, Codable {
         }
         recent = Mark(sequence: sequence, at: sentAt)
         var next = SmoothRate(capacity: Double(max(1, window.limit ?? 1)), perMs: perMs, at: sentAt)
-        next.send(Int(newest - sequence), at: sentAt)
+        next.send(newest > sequence ? Int(newest - sequence) : 0, at: sentAt)
         self.pace = next
     }
 

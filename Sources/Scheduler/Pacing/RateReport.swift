@@ -49,9 +49,12 @@ package struct RateReport: Sendable, Equatable {
         return head.lastIndex { !isSpace($0) }.map { head[...$0] } ?? ""
     }
 
+    /// No limit is larger: so sums and multiples of what a server says stay numbers.
+    static let mostCount = 1 << 50
+
     private static func count(_ text: String) -> Int? {
         guard let value = Int(trimmed(text)), value >= 0 else { return nil }
-        return value
+        return min(value, mostCount)
     }
 
     /// `2m59.56s`, `120ms`, `1h2m3s`, or bare seconds (`7`, `7.66`); rounded up, so that nobody comes too early.

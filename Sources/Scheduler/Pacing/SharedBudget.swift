@@ -48,8 +48,11 @@ package struct SharedBudget: Sendable, Equatable, Codable {
     /// Requests that a minute seems to allow, though nothing says so.
     package var hiddenRequestsPerMinute: Int? { hidden?.limit }
 
-    /// Whether it was made for these limits; the operator may have changed them.
-    package func isFor(_ limits: RateLimits) -> Bool { self.limits == limits }
+    /// Whether it was made for these limits; the operator may have changed them. (And whether it learns a limit where
+    /// it should: records of versions that could not have none to learn.)
+    package func isFor(_ limits: RateLimits) -> Bool {
+        self.limits == limits && (hidden != nil) == (limits.requestsPerMinute == nil)
+    }
 
     /// - Parameters:
     ///   - least: what the sender's next request needs.
@@ -114,6 +117,8 @@ package struct SharedBudget: Sendable, Equatable, Codable {
     /// A sender's request was turned away for the limits.
     package mutating func refuse(_ refusal: Refusal, at now: Int64) {
         if let ms = refusal.retryAfterMs { blockedUntil = max(blockedUntil, refusal.at.advanced(byMs: max(1, ms))) }
+        // Granted by a record that this one took the place of: its numbers are others.
+        guard refusal.sequence <= sequence else { return }
         hidden?.refuse(
             refusal.sequence, sentAt: refusal.sentAt,
             retryAfterMs: refusal.isExplained ? nil : refusal.retryAfterMs, at: max(refusal.at, refusal.sentAt))

@@ -30,7 +30,7 @@ package struct Money: Hashable, Comparable, Sendable, Codable, CustomStringConve
     package func times(tokens: Int, perTokens unit: Int64 = 1_000_000) -> Money {
         guard tokens > 0, nanodollars > 0 else { return .zero }
         let product = nanodollars.multipliedFullWidth(by: Int64(tokens))
-        guard product.high < unit else { return Money(nanodollars: .max) }
+        guard product.high < unit / 2 else { return Money(nanodollars: .max) }
         let (quotient, remainder) = unit.dividingFullWidth(product)
         return Money(nanodollars: quotient) + Money(nanodollars: remainder > 0 ? 1 : 0)
     }

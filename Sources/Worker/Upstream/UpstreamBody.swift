@@ -59,7 +59,10 @@ package struct UpstreamBody: Sendable, Equatable {
         bytes = members.text
         maxTokens = object["max_completion_tokens"]?.int ?? object["max_tokens"]?.int
         if maxTokens == nil, request.endpoint == .completions { maxTokens = Self.defaultMaxTokens }
-        maxTokens = maxTokens.map { max(0, $0) * max(1, object["n"]?.int ?? 1) }
+        maxTokens = maxTokens.map { most in
+            let (all, isTooMany) = max(0, most).multipliedReportingOverflow(by: max(1, object["n"]?.int ?? 1))
+            return isTooMany ? Outcome.maxTokens : min(all, Outcome.maxTokens)
+        }
         estimatedTokens = request.cost
         // The client's own estimate, where there is one, counts with a better guess.
         guard request.cost <= 1 else { return }

@@ -15,7 +15,9 @@ extension UpstreamWorker {
         let verdict = UpstreamVerdict(
             reply, backend: target.name, model: pending.model, isMapped: pending.body.isMapped)
         if let refusal = desk.account(verdict, reply, of: pending, at: now, random: .random(in: 0..<1)) {
-            outbox.refusals[UpstreamOutbox.Budget(name: pending.lane.text, limits: target.limits), default: []]
+            // The lane's limits, as when it asks: a reload may have changed those of the target since.
+            let limits = desk.limits(pending.lane) ?? target.limits
+            outbox.refusals[UpstreamOutbox.Budget(name: pending.lane.text, limits: limits), default: []]
                 .append(refusal)
         }
         switch verdict {
@@ -45,7 +47,9 @@ extension UpstreamWorker {
             // Of what was cut off nobody knows what it has cost.
             spend(pending, wasCutOff ? pending.grant?.claim.most ?? Spending() : Spending())
             log.debug("an attempt failed: \(error.message)", metadata: lease.metadata)
-            if let note = failures.take(error, of: target.name, at: now) { log.warning("\(note)") }
+            // Not in the upstream's words: they may repeat what the request says.
+            let what = reply.failure == nil ? "\(target.name) answered \(reply.status), \(error.code)" : error.message
+            if let note = failures.take(what, of: target.name, at: now) { log.warning("\(note)") }
             outbox.failures.append((lease, error, afterMs ?? retryMs(lease)))
         case .parked(let error, let scope):
             park(pending, error, scope, at: now)

@@ -81,6 +81,10 @@ struct UpstreamBatchBook: Sendable {
         }
     }
 
+    func isGone(_ record: UpstreamBatchRecord) async throws(JobQueueError) -> Bool {
+        try await records.change([record.name]) { $0[0] == nil }
+    }
+
     /// It is alive: what is set aside lasts longer.
     func renew(_ record: UpstreamBatchRecord, durationMs: Int64, at now: Timestamp) async throws(JobQueueError) {
         let accounts = Set((record.payers ?? []).flatMap(\.accounts))

@@ -157,14 +157,24 @@ package actor UpstreamBatchWorker {
             return try await giveBack(record, .handedBack)
         }
         let client = UpstreamBatchClient(upstream: upstream, target: target)
+        let alive = keep(record)
+        defer { alive.cancel() }
         do {
             let file = try await client.upload(lines)
-            guard try await book.update(record, { $0.inputFile = file }) else { return }
+            guard try await book.update(record, { $0.inputFile = file }) else {
+                log.warning("no batch is created: another forwarder took its requests while their file was sent")
+                return try await client.delete(file)
+            }
             Failpoint.hit("batch.uploaded")
             let id = try await client.create(
                 file, endpoint: "/v1\(path)", window: target.batchWindow, token: record.token)
             Failpoint.hit("batch.created")
-            _ = try await book.update(record) { $0.id = id }
+            guard try await book.update(record, { $0.id = id }) else {
+                // Whoever has the record finds the batch; where it is gone, nobody does.
+                guard try await book.isGone(record) else { return }
+                log.warning("batch \(id) is cancelled: another forwarder took its requests while it was created")
+                return try await client.cancel(id)
+            }
             log.info("\(record.entries.count) requests go to \(target.name) as its batch \(id)")
         } catch let error as UpstreamBatchClient.Refusal {
             waitUntil[target.name] = (clock.now() + Self.refusedWaitMs).milliseconds
@@ -179,6 +189,17 @@ package actor UpstreamBatchWorker {
             throw error
         } catch {
             throw .unusableStore("\(error)")
+        }
+    }
+
+    /// Shows that a record's keeper lives while a file is sent, which may take minutes.
+    private func keep(_ record: UpstreamBatchRecord) -> Task<Void, Never> {
+        Task { [book, settings, clock] in
+            while (try? await Task.sleep(for: .milliseconds(settings.keepMs / 3))) != nil {
+                let until = (clock.now() + settings.keepMs).milliseconds
+                // A store that is away may be back in time.
+                _ = try? await book.update(record) { $0.keptUntil = until }
+            }
         }
     }
 
