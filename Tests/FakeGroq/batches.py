@@ -1,5 +1,6 @@
 """Groq's Batch API: files in, a batch, files out. Source: https://console.groq.com/docs/batch"""
 
+import asyncio
 import json
 import time
 from urllib.parse import parse_qs
@@ -21,6 +22,7 @@ class Batches:
     async def reply(self, request, path):
         parts = path.split("/")[3:]
         if parts == ["files"] and request.method == "POST":
+            await asyncio.sleep(self.fake.settings["upload_ms"] / 1000)
             return self.document(self.upload(request))
         if len(parts) >= 2 and parts[0] == "files" and parts[1] in self.files:
             found = self.files[parts[1]]

@@ -42,6 +42,8 @@ DEFAULTS = {
     "batch_end": "completed",
     # Batches under way are due when it is set.
     "finish_batches": False,
+    # How long it takes a file in.
+    "upload_ms": 0,
     # What asking it to delete a file is answered with, if not 200.
     "delete_status": 200,
 }

@@ -144,6 +144,23 @@ import Testing
         #expect(try await files(bed) == 0)
     }
 
+    /// Sending a file may take longer than a record lasts without a sign of life.
+    @Test func whoSendsAFileIsAlive() async throws {
+        let bed = try await ForwardingBed(["upload_ms": 2000])
+        let batch = try await bed.submit(ForwardingTests.chats(10))
+        async let first: Void = work(
+            bed, batch, until: { try await self.isOver($0, bed) },
+            change: { ($0.name, $0.keepMs) = ("first", 400) })
+        while try await records(bed).isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+        try await work(
+            bed, batch, until: { try await self.isOver($0, bed) },
+            change: { ($0.name, $0.keepMs) = ("second", 400) })
+        try await first
+        #expect(try await batches(bed) == 1)
+        #expect(try bed.computed().values.allSatisfy { $0 == 1 })
+        #expect(!bed.log.all.contains { $0.contains("another forwarder") })
+    }
+
     @Test func filesStayWhereTheOperatorWantsThem() async throws {
         let bed = try await ForwardingBed()
         let batch = try await bed.submit(ForwardingTests.chats(10))
