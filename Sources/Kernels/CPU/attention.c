@@ -21,9 +21,8 @@ static void widen(const mr_engine *engine, mr_attention_tile *tile) {
     size_t half = mr_span_half_bytes(MR_CACHE_INT8, tile->head_width),
            wide = mr_span_half_bytes(MR_CACHE_BFLOAT16, tile->head_width);
     char *spans = tile->scratch + mr_attention_bytes(tile->position + tile->rows);
-    int32_t seen = tile->position + 1,
-            from = tile->window > 0 && seen > tile->window ? seen - tile->window : 0;
-    for (int32_t s = from / MR_SPAN; s <= (tile->position + tile->rows - 1) / MR_SPAN; s++) {
+    int32_t last = (tile->position + tile->rows - 1) / MR_SPAN;
+    for (int32_t s = mr_first_seen(tile->position, tile->window) / MR_SPAN; s <= last; s++) {
         const int8_t *keys = (const int8_t *)mr_tile_span(tile, s), *values = keys + half;
         const float *scales = (const float *)(const void *)(keys + padded * MR_SPAN);
         uint32_t *target = (uint32_t *)(void *)(spans + (size_t)s * 2 * wide);

@@ -20,13 +20,6 @@ enum {
     KEY_STEP = MR_TILE_PAIRS * MR_SPAN * 4,
 };
 
-INLINE void use_attention(int32_t queries) {
-    const mr_tile_layout *layout = &mr_tiles_of_attention[queries - 1];
-    if (mr_tiles_now == layout) return;
-    TILE_LAYOUT(layout);
-    mr_tiles_now = layout;
-}
-
 // Keys are padded to whole vectors of dimensions by zeros; so must the queries be.
 static void pad_queries(const attention *at) {
     int32_t width = (at->tile->head_width + 1) / 2 * 2, padded = mr_padded_width(width);
@@ -35,6 +28,21 @@ static void pad_queries(const attention *at) {
         memset(at->rounded + (size_t)i * at->query_bytes + width * 2, 0, (size_t)(padded - width) * 2);
     }
 }
+
+// Adds a product over the pairs of dimensions that tiles `a` and `b` hold to the scores of one span, or of four.
+#define SCORE_STEP(a, b, from)                                                                               \
+    do {                                                                                                     \
+        TILE_LOAD(a, queries, at->query_bytes);                                                              \
+        TILE_LOAD(b, keys[0] + (from), MR_TILE_LINE);                                                        \
+        TILE_MULTIPLY(0, a, b);                                                                              \
+        if (spans < 4) break;                                                                                \
+        TILE_LOAD(b, keys[1] + (from), MR_TILE_LINE);                                                        \
+        TILE_MULTIPLY(1, a, b);                                                                              \
+        TILE_LOAD(b, keys[2] + (from), MR_TILE_LINE);                                                        \
+        TILE_MULTIPLY(2, a, b);                                                                              \
+        TILE_LOAD(b, keys[3] + (from), MR_TILE_LINE);                                                        \
+        TILE_MULTIPLY(3, a, b);                                                                              \
+    } while (0)
 
 // Raw scores of all queries over up to four spans from span `span`.
 INLINE void score_spans(const attention *at, int spans, int32_t span) {
@@ -48,33 +56,8 @@ INLINE void score_spans(const attention *at, int spans, int32_t span) {
         TILE_ZERO(3);
     }
     int32_t pairs = mr_padded_width(at->tile->head_width) / 2, steps = pairs / MR_TILE_PAIRS;
-    for (int32_t k = 0; k < steps; k++, queries += MR_TILE_LINE) {
-        const size_t from = (size_t)k * KEY_STEP;
-        TILE_LOAD(4, queries, at->query_bytes);
-        TILE_LOAD(5, keys[0] + from, MR_TILE_LINE);
-        TILE_MULTIPLY(0, 4, 5);
-        if (spans < 4) continue;
-        TILE_LOAD(5, keys[1] + from, MR_TILE_LINE);
-        TILE_MULTIPLY(1, 4, 5);
-        TILE_LOAD(5, keys[2] + from, MR_TILE_LINE);
-        TILE_MULTIPLY(2, 4, 5);
-        TILE_LOAD(5, keys[3] + from, MR_TILE_LINE);
-        TILE_MULTIPLY(3, 4, 5);
-    }
-    if (pairs % MR_TILE_PAIRS != 0) {
-        const size_t from = (size_t)steps * KEY_STEP;
-        TILE_LOAD(6, queries, at->query_bytes);
-        TILE_LOAD(7, keys[0] + from, MR_TILE_LINE);
-        TILE_MULTIPLY(0, 6, 7);
-        if (spans == 4) {
-            TILE_LOAD(7, keys[1] + from, MR_TILE_LINE);
-            TILE_MULTIPLY(1, 6, 7);
-            TILE_LOAD(7, keys[2] + from, MR_TILE_LINE);
-            TILE_MULTIPLY(2, 6, 7);
-            TILE_LOAD(7, keys[3] + from, MR_TILE_LINE);
-            TILE_MULTIPLY(3, 6, 7);
-        }
-    }
+    for (int32_t k = 0; k < steps; k++, queries += MR_TILE_LINE) SCORE_STEP(4, 5, (size_t)k * KEY_STEP);
+    if (pairs % MR_TILE_PAIRS != 0) SCORE_STEP(6, 7, (size_t)steps * KEY_STEP);
     const size_t stride = (size_t)at->scores_stride * 4;
     float *scores = at->scores + span * MR_SPAN;
     TILE_STORE(0, scores, stride);
@@ -86,8 +69,7 @@ INLINE void score_spans(const attention *at, int spans, int32_t span) {
 
 // Weights of the tile's spans that the query does not see.
 static void clear_unseen(const attention *at, int32_t query) {
-    int32_t first = visible_from(at, query) / MR_SPAN - at->first_span;
-    int32_t end = position_of(at, query) / MR_SPAN + 1 - at->first_span;
+    int32_t first = first_seen(at, query), end = end_seen(at, query);
     char *weights = (char *)(at->scores + (size_t)query * (size_t)at->scores_stride);
     for (int32_t s = 0; s < at->span_count; s++) {
         if (s < first || s >= end) memset(weights + (size_t)s * MR_SPAN * 4, 0, MR_SPAN * 2);
@@ -178,7 +160,7 @@ static void mend_sums(const attention *at) {
 
 static void attend_bf16(const mr_attention_tile *tile) {
     attention at = begin_attention(tile, PAIRS);
-    use_attention(at.queries);
+    USE_TILES(&mr_tiles_of_attention[at.queries - 1]);
     load_queries(&at, PAIRS);
     pad_queries(&at);
     int32_t span = 0;

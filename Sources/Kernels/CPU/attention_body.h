@@ -31,8 +31,7 @@ INLINE int32_t position_of(const attention *at, int32_t query) {
 
 // First position the query sees.
 INLINE int32_t visible_from(const attention *at, int32_t query) {
-    int32_t seen = position_of(at, query) + 1;
-    return at->tile->window > 0 && seen > at->tile->window ? seen - at->tile->window : 0;
+    return mr_first_seen(position_of(at, query), at->tile->window);
 }
 
 // `tile` with room for scores and sums cut from its scratch.
@@ -48,6 +47,14 @@ INLINE attention begin_attention(const mr_attention_tile *tile, int kind) {
     at.sums = (float *)(at.rounded + (size_t)MR_TILE_QUERIES * (MR_MAX_HEAD_WIDTH + 16) * 4);
     at.sums_stride = (int32_t)(width / 16 | 1) * 16;
     return at;
+}
+
+// Spans that the query sees in part or whole, of the tile's.
+INLINE int32_t first_seen(const attention *at, int32_t query) {
+    return visible_from(at, query) / MR_SPAN - at->first_span;
+}
+INLINE int32_t end_seen(const attention *at, int32_t query) {
+    return position_of(at, query) / MR_SPAN + 1 - at->first_span;
 }
 
 static void load_queries(const attention *at, int kind) {

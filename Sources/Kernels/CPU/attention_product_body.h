@@ -157,14 +157,6 @@ INLINE void add_spans_to_queries(
     add_spans_bf16(at, rows, query, begin, end);
 }
 
-// Spans that the query sees in part or whole, of the tile's.
-INLINE int32_t first_seen(const attention *at, int32_t query) {
-    return visible_from(at, query) / MR_SPAN - at->first_span;
-}
-INLINE int32_t end_seen(const attention *at, int32_t query) {
-    return position_of(at, query) / MR_SPAN + 1 - at->first_span;
-}
-
 // Outputs of `rows` queries from `query`: what they see alike is added for all of them at once, and what
 // differs, before and after it, for the queries of each row.
 INLINE void sum_queries(const attention *at, int kind, int32_t rows, int32_t query) {

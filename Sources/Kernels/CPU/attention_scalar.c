@@ -33,7 +33,7 @@ static float score(const mr_attention_tile *tile, const float *query, bool bf16,
 static void attend_query(
     const mr_attention_tile *tile, const float *query, int32_t position, bool bf16, float *scores,
     float *output) {
-    int32_t first = tile->window > 0 && position + 1 > tile->window ? position + 1 - tile->window : 0;
+    int32_t first = mr_first_seen(position, tile->window);
     float maximum = -INFINITY, sum = 0;
     for (int32_t p = first; p <= position; p++) {
         scores[p] = score(tile, query, bf16, p);

@@ -37,5 +37,8 @@ static inline float mr_turn_factor(int32_t block) {
     return factor;
 }
 
+// In plain C: rounds x to bytes, and returns their scale, which is NaN where a number is not finite.
+float mr_round_row(const float *x, int32_t count, int8_t *bytes);
+
 // Turns x in place, in plain C.
 void mr_turn(float *x, int32_t count);

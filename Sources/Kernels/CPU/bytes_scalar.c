@@ -4,6 +4,18 @@
 #include <math.h>
 #pragma STDC FP_CONTRACT OFF
 
+float mr_round_row(const float *x, int32_t count, int8_t *bytes) {
+    uint32_t largest = 0;
+    for (int32_t i = 0; i < count; i++) {
+        uint32_t magnitude = mr_bits(x[i]) & 0x7fffffff;
+        if (magnitude > largest) largest = magnitude;
+    }
+    bool finite = largest < 0x7f800000;
+    float inverse = finite ? mr_byte_inverse(mr_from_bits(largest)) : 0;
+    for (int32_t i = 0; i < count; i++) bytes[i] = inverse > 0 ? mr_round_to_byte(x[i] * inverse) : 0;
+    return finite ? mr_from_bits(largest) / 127 : NAN;
+}
+
 void mr_turn(float *x, int32_t count) {
     for (int32_t at = 0, block; at < count; at += block) {
         block = mr_turn_block(count - at);
@@ -26,18 +38,9 @@ static void turn(const float *x, int32_t count, float *target) {
 
 static void quantize(const float *x, int32_t count, void *target) {
     uint8_t *bytes = (uint8_t *)target + MR_BYTE_HEADER;
-    float largest = 0, strange = 0;
-    for (int32_t i = 0; i < count; i++) {
-        if (fabsf(x[i]) > largest) largest = fabsf(x[i]);
-        if (!isfinite(x[i])) strange = NAN;
-    }
-    float inverse = mr_byte_inverse(largest);
-    // A strange row's result is NaN whatever its bytes are.
-    for (int32_t i = 0; i < count; i++) {
-        bytes[i] = isnan(strange) ? 128 : (uint8_t)((int32_t)rintf(x[i] * inverse) + 128);
-    }
+    *(float *)target = mr_round_row(x, count, (int8_t *)bytes);
+    for (int32_t i = 0; i < count; i++) bytes[i] = (uint8_t)(bytes[i] + 128);
     memset(bytes + count, 128, mr_byte_inputs(count) - (size_t)count);
-    *(float *)target = largest / 127 + strange;
 }
 
 static void

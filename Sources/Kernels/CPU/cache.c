@@ -1,9 +1,8 @@
 // Writing the KV cache: rotation of queries and keys, then keys and values into their slots. Layout: cache.h.
+#include "bytes.h"
 #include "cache.h"
-#include "numbers.h"
 #include <math.h>
 #include <string.h>
-#pragma STDC FP_CONTRACT OFF
 
 size_t mr_cache_block_bytes(const mr_cache *shape) {
     return mr_span_bytes(shape) * (size_t)(shape->block_size / MR_SPAN) * (size_t)shape->layers;
@@ -40,28 +39,15 @@ static void store_bf16(
     }
 }
 
-// Rounds to bytes; returns the scale, which is NaN where a number is not finite.
-static float round_to_bytes(const float *x, int32_t count, int8_t *bytes) {
-    uint32_t largest = 0;
-    for (int32_t i = 0; i < count; i++) {
-        uint32_t magnitude = mr_bits(x[i]) & 0x7fffffff;
-        if (magnitude > largest) largest = magnitude;
-    }
-    bool finite = largest < 0x7f800000;
-    float inverse = finite ? mr_byte_inverse(mr_from_bits(largest)) : 0;
-    for (int32_t i = 0; i < count; i++) bytes[i] = inverse > 0 ? mr_round_to_byte(x[i] * inverse) : 0;
-    return finite ? mr_from_bits(largest) / 127 : NAN;
-}
-
 static void store_bytes(int32_t width, char *head, int32_t at, const float *key, const float *value) {
     size_t half = mr_span_half_bytes(MR_CACHE_INT8, width);
     int32_t padded = mr_padded_width(width);
     int8_t bytes[MR_MAX_HEAD_WIDTH], *keys = (int8_t *)head, *values = (int8_t *)head + half;
     float *scales = (float *)(void *)(head + padded * MR_SPAN);
-    scales[at] = round_to_bytes(key, width, bytes);
+    scales[at] = mr_round_row(key, width, bytes);
     for (int32_t d = 0; d < width; d++) keys[(d / 2 * MR_SPAN + at) * 2 + d % 2] = bytes[d];
     scales = (float *)(void *)((char *)scales + half);
-    scales[at] = round_to_bytes(value, width, bytes);
+    scales[at] = mr_round_row(value, width, bytes);
     for (int32_t d = 0; d < width; d++) {
         values[2 * mr_value_word(padded, MR_SPAN / 2, at / 2, d) + (size_t)at % 2] = bytes[d];
     }

@@ -48,6 +48,11 @@ static inline size_t mr_span_bytes(const mr_cache *cache) {
     return mr_span_head_bytes(cache) * (size_t)cache->kv_heads;
 }
 
+// First position that a query at `position` sees; `window` 0: all before it.
+static inline int32_t mr_first_seen(int32_t position, int32_t window) {
+    return window > 0 && position + 1 > window ? position + 1 - window : 0;
+}
+
 // Spans of one layer.
 static inline size_t mr_layer_spans(const mr_cache *cache) {
     return (size_t)cache->blocks * (size_t)(cache->block_size / MR_SPAN);

@@ -26,12 +26,6 @@ enum {
     BLOCK_BYTES = 1024 * 1024, // CPUs with tiles have 2 MB of second-level cache a core
 };
 
-INLINE void use_products(void) {
-    if (mr_tiles_now == &mr_tiles_of_products) return;
-    TILE_LAYOUT(&mr_tiles_of_products);
-    mr_tiles_now = &mr_tiles_of_products;
-}
-
 INLINE void up_to_16_rows(int kind, const char *a, size_t a_bytes, const char *panel, int32_t steps, void *out) {
     TILE_ZERO(0);
     TILE_ZERO(1);
@@ -72,7 +66,7 @@ INLINE void up_to_32_rows(int kind, const char *a, size_t a_bytes, const char *p
 INLINE void multiply_tiles(
     int kind, const char *a, size_t a_bytes, int32_t rows, const char *panel, size_t input_bytes, void *out) {
     int32_t steps = (int32_t)((input_bytes + STEP_BYTES - 1) / STEP_BYTES);
-    use_products();
+    USE_TILES(&mr_tiles_of_products);
     if (rows > MR_TILE_HEIGHT)
         up_to_32_rows(kind, a, a_bytes, panel, steps, out);
     else
@@ -108,7 +102,7 @@ static void round_inputs(const float *x, int32_t count, void *target) {
 
 // Four products that depend on nothing but their own sums.
 static double peak_bf16(int64_t steps) {
-    use_products();
+    USE_TILES(&mr_tiles_of_products);
     TILE_ZERO(0);
     TILE_ZERO(1);
     TILE_ZERO(2);

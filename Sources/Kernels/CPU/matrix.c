@@ -13,7 +13,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#pragma STDC FP_CONTRACT OFF
 
 static size_t panel_bytes(mr_precision precision, int32_t inputs) {
     size_t count = (size_t)inputs;
@@ -101,23 +100,18 @@ static void row_scratch_free(row_scratch *scratch) {
     free(scratch->turned);
 }
 
-// Rounds one output's turned weights to bytes and places them. Weights that are not numbers make the scale NaN.
-static void quantize_output(const mr_matrix *matrix, char *panel, int32_t lane, const float *values) {
+// Rounds one output's turned weights to bytes and places them.
+static void quantize_output(const mr_matrix *matrix, char *panel, int32_t lane, const row_scratch *row) {
+    int8_t *bytes = (int8_t *)row->rounded;
+    float scale = mr_round_row(row->turned, matrix->inputs, bytes);
     int32_t sum = 0;
-    float largest = 0, strange = 0;
     for (int32_t i = 0; i < matrix->inputs; i++) {
-        largest = fmaxf(largest, fabsf(values[i]));
-        strange += values[i] * 0;
-    }
-    float inverse = isnan(strange) ? 0 : mr_byte_inverse(largest);
-    for (int32_t i = 0; i < matrix->inputs && inverse > 0; i++) {
-        int8_t byte = mr_round_to_byte(values[i] * inverse);
-        ((int8_t *)panel)[(i / 4 * MR_PANEL + lane) * 4 + i % 4] = byte;
-        sum += byte;
+        ((int8_t *)panel)[(i / 4 * MR_PANEL + lane) * 4 + i % 4] = bytes[i];
+        sum += bytes[i];
     }
     char *tail = panel + mr_byte_inputs(matrix->inputs) * MR_PANEL;
     ((int32_t *)(void *)tail)[lane] = -128 * sum;
-    ((float *)(void *)tail)[MR_PANEL + lane] = largest / 127 + strange;
+    ((float *)(void *)tail)[MR_PANEL + lane] = scale;
 }
 
 // All inputs of one output: one word (a float32, or two bfloat16) to each row of the panel; or bytes.
@@ -131,7 +125,7 @@ static void place_output(const packing *job, char *panel, int32_t lane, const ro
         words = (matrix->inputs + 1) / 2;
     } else if (matrix->precision == MR_INT8) {
         job->engine->kernels.turn(row->values, matrix->inputs, row->turned);
-        quantize_output(matrix, panel, lane, row->turned);
+        quantize_output(matrix, panel, lane, row);
         return;
     }
     char *target = panel + (size_t)lane * 4;

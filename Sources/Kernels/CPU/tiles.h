@@ -45,3 +45,11 @@ extern const mr_tile_layout mr_tiles_of_attention[MR_TILE_QUERIES]; // by querie
 // The layout that this thread's registers have. Loading one takes some hundred cycles and clears them all. Nothing else
 // in the process may load or release layouts: by the ABI, a function might.
 extern _Thread_local const mr_tile_layout *mr_tiles_now;
+
+#define USE_TILES(layout)                                                                                    \
+    do {                                                                                                     \
+        const mr_tile_layout *wanted = (layout);                                                             \
+        if (mr_tiles_now == wanted) break;                                                                   \
+        TILE_LAYOUT(wanted);                                                                                 \
+        mr_tiles_now = wanted;                                                                               \
+    } while (0)
