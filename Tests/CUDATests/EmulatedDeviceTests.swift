@@ -21,6 +21,14 @@ import Testing
         }
     }
 
+    /// A mixture is never taken for an earlier one, whose weights are gone.
+    @Test func mixturesComeAndGo() throws {
+        let device = CUDADevice(EmulatedRuntime(), graphs: false)
+        for result in try KernelChecks.runMixtures(device, seed: 5, count: 30) {
+            #expect(result.passed, "\(result.name): \(result.error) is above \(result.tolerance)")
+        }
+    }
+
     static let tinyModels: [String] = {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appending(path: "Fixtures/tiny")

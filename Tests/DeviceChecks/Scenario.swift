@@ -23,12 +23,24 @@ package enum KernelChecks {
     package static func run(
         _ device: CUDADevice, seed: UInt64, large: Bool, heads: [AttentionHeads] = AttentionHeads.all
     ) throws -> [CheckResult] {
-        let cpu = CheckedDevice(cpu: try CPUDevice(computeType: device.computeType))
-        let cuda = CheckedDevice(cuda: device)
         var draws = RandomNumbers(seed: seed)
         let isFloat32 = device.computeType == .float32
-        let all = scenarios(&draws, large: large, heads: heads).filter { !(isFloat32 && $0 is MixtureScenario) }
-        return try all.map { scenario in
+        return try run(
+            scenarios(&draws, large: large, heads: heads).filter { !(isFloat32 && $0 is MixtureScenario) }, on: device)
+    }
+
+    /// Mixtures of all sizes, one after another: each has matrices of its own, which may come to lie where those of the
+    /// one before were.
+    package static func runMixtures(_ device: CUDADevice, seed: UInt64, count: Int) throws -> [CheckResult] {
+        var draws = RandomNumbers(seed: seed)
+        return try run((0..<count).map { _ in mixture(&draws, experts: 2 + draws.below(8), large: false) }, on: device)
+    }
+
+    private static func run(_ scenarios: [any Scenario], on device: CUDADevice) throws -> [CheckResult] {
+        let cpu = CheckedDevice(cpu: try CPUDevice(computeType: device.computeType))
+        let cuda = CheckedDevice(cuda: device)
+        let isFloat32 = device.computeType == .float32
+        return try scenarios.map { scenario in
             let expected = try scenario.run(cpu)
             let found = try scenario.run(cuda)
             // Rounding to bfloat16 may fall the other way where sums are a bit apart; float32's sums differ in order.

@@ -18,15 +18,16 @@ extension KernelChecks {
         }
         all.append(LogitsScenario(type: .f32, reordered: false, softCap: 3, seed: draws.bits()))
         all += attentions(&draws, large: large, heads)
-        for (experts, chosen) in [(4, 1), (8, 2)] {
-            all.append(
-                MixtureScenario(
-                    rows: 1 + draws.below(large ? 200 : 20),
-                    shape: MixtureShape(
-                        experts: experts, chosen: chosen, renormalise: draws.below(2) == 0, function: .silu),
-                    seed: draws.bits()))
-        }
+        all += [4, 8].map { mixture(&draws, experts: $0, large: large) }
         return all
+    }
+
+    static func mixture(_ draws: inout RandomNumbers, experts: Int, large: Bool) -> any Scenario {
+        MixtureScenario(
+            rows: 1 + draws.below(large ? 200 : 20),
+            shape: MixtureShape(
+                experts: experts, chosen: max(1, experts / 4), renormalise: draws.below(2) == 0, function: .silu),
+            seed: draws.bits())
     }
 
     private static func products(_ draws: inout RandomNumbers, large: Bool) -> [any Scenario] {

@@ -25,7 +25,6 @@ package final class CUDADevice: Device {
     private var activationRows = 0
     private var uploader: CUDAUploader?
     var scratch: [Scratch: CUDAMemory] = [:]
-    var expertTables: [ObjectIdentifier: ExpertTables] = [:]
     private var logitsMemory: UnsafeMutableRawPointer?
     private var logitsBytes = 0
     private var samplingMemory: UnsafeMutableRawPointer?

@@ -15,6 +15,8 @@ package final class CUDAMatrix {
     let storage: Storage
     /// Why quantised weights were widened though they were to be kept.
     let widenedBecause: String?
+    /// Of the mixture whose first expert's gate and up these weights are; since its first step.
+    var expertTables: CUDADevice.ExpertTables?
 
     init(
         _ runtime: any CUDARuntime, inputs: Int, parts: [MatrixSource], keepsQuantised: Bool,

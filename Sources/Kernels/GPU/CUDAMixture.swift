@@ -33,9 +33,22 @@ extension CUDADevice {
         }
     }
 
+    /// A mixture's experts as its kernels find them. Belongs to the first expert's matrix and keeps the others, so that
+    /// the addresses in the tables are of weights that are there.
     struct ExpertTables {
         let gateUp: ExpertTable
         let down: ExpertTable
+        private let others: [CUDAMatrix]
+
+        init(gateUp: ExpertTable, down: ExpertTable, others: [CUDAMatrix]) {
+            self.gateUp = gateUp
+            self.down = down
+            self.others = others
+        }
+
+        func areOf(_ matrices: [CUDAMatrix]) -> Bool {
+            others.count == matrices.count && zip(others, matrices).allSatisfy { $0 === $1 }
+        }
     }
 
     /// Where the experts' weights lie, `[experts]` addresses in device memory, and what they are.
@@ -47,8 +60,8 @@ extension CUDADevice {
     }
 
     private func expertTables(_ gateUp: [CUDAMatrix], _ down: [CUDAMatrix]) throws(DeviceError) -> ExpertTables {
-        let key = ObjectIdentifier(gateUp[0])
-        if let known = expertTables[key] { return known }
+        let others = Array(gateUp.dropFirst()) + down
+        if let known = gateUp[0].expertTables, known.areOf(others) { return known }
         func table(_ matrices: [CUDAMatrix]) throws(DeviceError) -> ExpertTable {
             var addresses: [CUDAAddress] = []
             var formats: Set<CUDAWeightFormat?> = []
@@ -72,8 +85,8 @@ extension CUDADevice {
             return ExpertTable(
                 memory: memory, format: format, rowBytes: format?.rowBytes(inputs) ?? inputs * 2)
         }
-        let made = ExpertTables(gateUp: try table(gateUp), down: try table(down))
-        expertTables[key] = made
+        let made = ExpertTables(gateUp: try table(gateUp), down: try table(down), others: others)
+        gateUp[0].expertTables = made
         return made
     }
 
