@@ -7,9 +7,12 @@ package struct DecoderWork: Sendable {
     package let configuration: DecoderConfiguration
     /// Of a weight, a key or a value as products read them.
     package let elementBytes: Int
+    /// Weights of the layers are bytes.
+    private let quantizesWeights: Bool
 
-    package init(_ configuration: DecoderConfiguration, computeType: ComputeType) {
+    package init(_ configuration: DecoderConfiguration, computeType: ComputeType, quantizesWeights: Bool = false) {
         self.configuration = configuration
+        self.quantizesWeights = quantizesWeights
         elementBytes = computeType == .bfloat16 ? 2 : 4
     }
 
@@ -20,6 +23,7 @@ package struct DecoderWork: Sendable {
         package var outputs: Int
         /// Two where gate and up are computed together.
         package var parts = 1
+        package var isOfBytes = false
 
         package var elements: Int { inputs * outputs }
     }
@@ -27,13 +31,14 @@ package struct DecoderWork: Sendable {
     /// Those of one layer. Of a mixture, those of one expert.
     package var layerMatrices: [Matrix] {
         let c = configuration
-        let parts = c.gated ? 2 : 1
+        func matrix(_ name: String, _ inputs: Int, _ outputs: Int, parts: Int = 1) -> Matrix {
+            Matrix(name: name, inputs: inputs, outputs: parts * outputs, parts: parts, isOfBytes: quantizesWeights)
+        }
         return [
-            Matrix(name: "query, key, value", inputs: c.hidden, outputs: c.queryKeyValueWidth),
-            Matrix(name: "attention output", inputs: c.heads * c.headWidth, outputs: c.hidden),
-            Matrix(
-                name: c.gated ? "gate, up" : "up", inputs: c.hidden, outputs: parts * c.feedForward, parts: parts),
-            Matrix(name: "down", inputs: c.feedForward, outputs: c.hidden),
+            matrix("query, key, value", c.hidden, c.queryKeyValueWidth),
+            matrix("attention output", c.heads * c.headWidth, c.hidden),
+            matrix(c.gated ? "gate, up" : "up", c.hidden, c.feedForward, parts: c.gated ? 2 : 1),
+            matrix("down", c.feedForward, c.hidden),
         ]
     }
 
@@ -42,8 +47,11 @@ package struct DecoderWork: Sendable {
     }
 
     package func work(_ matrix: Matrix, rows: Int) -> Work {
-        Work(
-            bytes: Double(matrix.elements * elementBytes), operations: 2 * Double(matrix.elements) * Double(rows))
+        let operations = 2 * Double(matrix.elements) * Double(rows)
+        guard matrix.isOfBytes else {
+            return Work(bytes: Double(matrix.elements * elementBytes), operations: operations)
+        }
+        return Work(bytes: Double(matrix.elements), byteOperations: operations)
     }
 
     /// Attention of one layer, for a row that sees `positions` (fewer where a window is narrower).

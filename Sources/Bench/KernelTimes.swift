@@ -22,10 +22,10 @@ package struct KernelTimes {
     ) {
         self.device = device
         self.seconds = seconds
-        work = DecoderWork(configuration, computeType: device.computeType)
+        work = DecoderWork(
+            configuration, computeType: device.computeType, quantizesWeights: device.quantizesWeights)
         weights = RandomWeights(count: Self.elementsMax)
-        roofline = Roofline(
-            bytesPerSecond: peaks.bytesPerSecond, operationsPerSecond: peaks.operationsPerSecond(device.computeType))
+        roofline = Roofline(peaks, computing: device.computeType)
     }
 
     /// One kernel at one size.
@@ -51,8 +51,9 @@ package struct KernelTimes {
         var matrix = matrix
         let most = Self.elementsMax / matrix.inputs / (32 * matrix.parts) * 32 * matrix.parts
         matrix.outputs = min(matrix.outputs, most)
-        let copies = max(1, Self.coldBytes / (matrix.elements * work.elementBytes))
-        let part = MatrixSource(weights.tensor(matrix.outputs / matrix.parts, matrix.inputs))
+        let copies = max(1, Self.coldBytes / Int(work.work(matrix, rows: 1).bytes))
+        var part = MatrixSource(weights.tensor(matrix.outputs / matrix.parts, matrix.inputs))
+        part.keepsPrecision = !matrix.isOfBytes
         let matrices = try (0..<copies).map { _ in
             try device.makeMatrix(stacking: Array(repeating: part, count: matrix.parts))
         }
@@ -135,12 +136,12 @@ package struct KernelTimes {
                 Report.Column("times_floor", "X FLOOR", digits: 2),
             ])
         for figure in figures {
-            let operations = figure.work.operations / figure.seconds
+            let operations = figure.work.allOperations / figure.seconds
             let bytes = figure.work.bytes / figure.seconds
             report.add([
                 .text(figure.kernel), .count(figure.rows), .number(figure.seconds * 1e6), .number(operations / 1e9),
-                .number(operations / roofline.operationsPerSecond * 100), .number(bytes / 1e9),
-                .number(bytes / roofline.bytesPerSecond * 100),
+                .number(roofline.computingSeconds(figure.work) / figure.seconds * 100), .number(bytes / 1e9),
+                .number(roofline.movingSeconds(figure.work) / figure.seconds * 100),
                 .number(figure.seconds / roofline.floorSeconds(figure.work)),
             ])
         }
@@ -154,7 +155,7 @@ package struct KernelTimes {
         for name in names where !series.contains(where: { $0.name == name }) {
             let points = figures.filter { $0.kernel == name }
             series.append(
-                Plot.Series(name, points.map { (x: Double($0.rows), y: $0.work.operations / $0.seconds / 1e9) }))
+                Plot.Series(name, points.map { (x: Double($0.rows), y: $0.work.allOperations / $0.seconds / 1e9) }))
         }
         let peak = roofline.operationsPerSecond / 1e9
         let ends = [Self.rowCounts.first ?? 1, Self.rowCounts.last ?? 1]

@@ -33,9 +33,9 @@ package struct StepTimes {
         precondition(Self.contexts.contains(context))
         self.context = context
         self.seconds = seconds
-        work = DecoderWork(checkpoint.configuration, computeType: device.computeType)
-        roofline = Roofline(
-            bytesPerSecond: peaks.bytesPerSecond, operationsPerSecond: peaks.operationsPerSecond(device.computeType))
+        work = DecoderWork(
+            checkpoint.configuration, computeType: device.computeType, quantizesWeights: device.quantizesWeights)
+        roofline = Roofline(peaks, computing: device.computeType)
         let blocks = (context + Self.blockSize - 1) / Self.blockSize
         runner = try ModelLoader.load(
             checkpoint, on: device, budget: .blocks(blocks * (Self.batchSizes.last ?? 1)), maxRows: Self.rowsMax,

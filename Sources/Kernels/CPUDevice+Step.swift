@@ -111,6 +111,7 @@ extension CPUDevice {
             queryWidth > 0 && queryWidth % shape.headWidth == 0, "qkv rows do not fit the cache's heads")
         precondition(layer >= 0 && layer < shape.layers)
         precondition(batch.slotEnd <= shape.blockCount * shape.blockSize, "a slot lies outside the cache")
+        cache.supply(upTo: (batch.slotEnd + shape.blockSize - 1) / shape.blockSize, device: self)
         rotation?.fill(upTo: batch.positionEnd)
         var angles = rotation?.kernel ?? mr_rotation(cosines: nil, sines: nil, pairs: 0)
         precondition(Int(angles.pairs) * 2 <= shape.headWidth, "a rotation is wider than a head")

@@ -2,16 +2,17 @@ import CKernels
 
 /// What this machine can do at most, measured: all of a device's threads at once.
 package struct CPUPeaks: Sendable, Equatable {
-    /// Floating-point operations a second from registers, of float32 and of bfloat16; the latter nil where the CPU does
-    /// not multiply it.
+    /// Operations a second from registers, of float32, bfloat16 and bytes; nil where the CPU does not multiply them.
     package var float32: Double
     package var bfloat16: Double?
+    package var int8: Double?
     /// Bytes a second, reading memory in order.
     package var bytesPerSecond: Double
 
-    package init(float32: Double, bfloat16: Double?, bytesPerSecond: Double) {
+    package init(float32: Double, bfloat16: Double?, int8: Double? = nil, bytesPerSecond: Double) {
         self.float32 = float32
         self.bfloat16 = bfloat16
+        self.int8 = int8
         self.bytesPerSecond = bytesPerSecond
     }
 
@@ -30,21 +31,22 @@ extension CPUDevice {
         for at in stride(from: 0, to: bufferBytes, by: 4096) {
             buffer.base.storeBytes(of: 1, toByteOffset: at, as: UInt8.self)
         }
-        let rate = { (isWide: Bool) in
-            let steps = self.steps(isWide)
-            return Self.best(tries) { mr_peak_multiply(self.engine, isWide, steps) }
+        let rate = { (precision: mr_precision) in
+            let steps = self.steps(precision)
+            return Self.best(tries) { mr_peak_multiply(self.engine, precision, steps) }
         }
         return CPUPeaks(
-            float32: rate(false), bfloat16: instructionSet.multipliesBFloat16 ? rate(true) : nil,
+            float32: rate(MR_FLOAT32), bfloat16: instructionSet.multipliesBFloat16 ? rate(MR_BFLOAT16) : nil,
+            int8: instructionSet.multipliesBytes ? rate(MR_INT8) : nil,
             bytesPerSecond: Self.best(tries) { Double(mr_peak_read(engine, buffer.base, bufferBytes)) })
     }
 
     /// Steps that take about 60 ms.
-    private func steps(_ isWide: Bool) -> Int64 {
+    private func steps(_ precision: mr_precision) -> Int64 {
         var steps: Int64 = 100
         while steps < 1 << 30 {
             let start = ContinuousClock.now
-            _ = mr_peak_multiply(engine, isWide, steps)
+            _ = mr_peak_multiply(engine, precision, steps)
             if ContinuousClock.now - start > .milliseconds(60) { break }
             steps *= 2
         }

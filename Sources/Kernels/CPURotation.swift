@@ -53,6 +53,8 @@ package final class CPUCache {
     let shape: CacheShape
     private let type: CacheType
     private let memory: CPUMemory
+    /// Blocks before it have memory.
+    private var supplied = 0
 
     init(_ shape: CacheShape, _ type: CacheType, bytes: Int) throws {
         self.shape = shape
@@ -65,6 +67,13 @@ package final class CPUCache {
             data: memory.base, type: type.kernel, layers: Int32(shape.layers), blocks: Int32(shape.blockCount),
             block_size: Int32(shape.blockSize), kv_heads: Int32(shape.keyValueHeads),
             head_width: Int32(shape.headWidth))
+    }
+
+    /// Sees to it that blocks `0..<end` have memory, so that no thread waits for it alone.
+    func supply(upTo end: Int, device: CPUDevice) {
+        guard end > supplied else { return }
+        var kernel = self.kernel
+        supplied = Int(mr_supply_blocks(device.engine, &kernel, Int32(supplied), Int32(end)))
     }
 
     /// Stores NaN as every key and value of `blocks` in all layers, so that tests can show that nothing reads slots

@@ -48,11 +48,19 @@ struct BenchMachine: ParsableArguments {
         help: ArgumentHelp("Numbers that products round to: float32, bfloat16, or auto.", valueName: "type"))
     var dtype = "auto"
 
+    @Option(
+        help: ArgumentHelp(
+            "How weights are kept: widened to what products round to, or int8 (with AVX-512 VNNI).", valueName: "form"))
+    var weights = WeightForm.widened
+
     @Option(help: ArgumentHelp("Threads (default: one for each CPU).", valueName: "n")) var threads: Int?
 
     func validate() throws {
         if dtype != "auto", ComputeType(rawValue: dtype) == nil {
             throw ValidationError("--dtype '\(dtype)' is not one of auto, float32, bfloat16")
+        }
+        guard weights != .stored else {
+            throw ValidationError("--weights stored is for GPUs; the CPU's kernels are measured here")
         }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads \(threads) is not from 1 to 1024")
@@ -61,7 +69,9 @@ struct BenchMachine: ParsableArguments {
 
     func open() throws -> (checkpoint: Checkpoint, device: CPUDevice, peaks: CPUPeaks) {
         let checkpoint = try Checkpoint(path: ModelOptions.resolve(model))
-        let device = try CPUDevice(computeType: ComputeType(rawValue: dtype), threads: threads)
+        let device = try CPUDevice(
+            computeType: ComputeType(rawValue: dtype), threads: threads,
+            quantizesWeights: weights == .int8)
         return (checkpoint, device, try device.measurePeaks())
     }
 
@@ -73,6 +83,7 @@ struct BenchMachine: ParsableArguments {
             ("model", .string(checkpoint.name)), ("device", .string(device.description)),
             ("peak_float32_gflop_per_second", .double(peaks.float32 / 1e9)),
             ("peak_bfloat16_gflop_per_second", peaks.bfloat16.map { .double($0 / 1e9) } ?? nil),
+            ("peak_int8_gop_per_second", peaks.int8.map { .double($0 / 1e9) } ?? nil),
             ("peak_read_gbyte_per_second", .double(peaks.bytesPerSecond / 1e9)),
         ]
     }
@@ -80,8 +91,9 @@ struct BenchMachine: ParsableArguments {
     static func title(_ checkpoint: Checkpoint, _ device: CPUDevice, _ peaks: CPUPeaks) -> String {
         func giga(_ value: Double) -> String { String(format: "%.1f", value / 1e9) }
         let wide = peaks.bfloat16.map { ", bfloat16 \(giga($0))" } ?? ""
-        return "\(checkpoint.name) on \(device.description); peaks: float32 \(giga(peaks.float32))\(wide) GFLOP/s, "
-            + "reading \(giga(peaks.bytesPerSecond)) GB/s"
+        let narrow = peaks.int8.map { ", int8 \(giga($0))" } ?? ""
+        return "\(checkpoint.name) on \(device.description); peaks: float32 \(giga(peaks.float32))\(wide)\(narrow) "
+            + "GFLOP/s, reading \(giga(peaks.bytesPerSecond)) GB/s"
     }
 }
 

@@ -48,6 +48,19 @@ import Testing
         #expect(five.operations == 5 * one.operations)
     }
 
+    /// All but the head.
+    @Test func weightsOfBytesAreHalfAsLargeAndHaveAPeakOfTheirOwn() throws {
+        let work = DecoderWork(Self.small, computeType: .bfloat16, quantizesWeights: true)
+        let layers = 1536.0
+        #expect(work.work(work.head, rows: 3) == Work(bytes: 1600, operations: 4800))
+        let step = try #require(work.decodeStep(rows: 3, positions: 30))
+        #expect(step.bytes == 5440 + layers)
+        #expect(step.operations == 12480)
+        #expect(step.byteOperations == 6 * layers)
+        let roofline = Roofline(bytesPerSecond: 100, operationsPerSecond: 1000, byteOperationsPerSecond: 4000)
+        #expect(roofline.floorSeconds(Work(bytes: 10, operations: 500, byteOperations: 4000)) == 1.5)
+    }
+
     @Test func aMixturesStepHasNoFloor() {
         var mixture = Self.small
         mixture.mixture = MixtureShape(experts: 4, chosen: 2, renormalise: true, function: .silu)

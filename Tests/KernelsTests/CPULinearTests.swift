@@ -5,11 +5,11 @@ import Testing
 
 /// Matrix multiplication on every instruction set this machine has.
 @Suite struct CPULinearTests {
-    /// Rows, inputs, outputs: odd, tiny, and larger than every tile and panel.
+    /// Rows, inputs, outputs: odd, tiny, and larger than every tile, panel and piece.
     static let shapes: [(rows: Int, inputs: Int, outputs: Int)] = [
         (1, 1, 1), (1, 64, 32), (2, 3, 5), (5, 33, 31), (12, 65, 33), (13, 100, 96), (17, 127, 70),
         (40, 256, 130),
-        (70, 600, 64),
+        (70, 600, 64), (150, 1100, 40),
     ]
 
     @Test(arguments: KernelSetting.all, shapes)

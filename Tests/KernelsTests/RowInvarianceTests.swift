@@ -13,7 +13,7 @@ import Testing
     }
 
     static let cases: [Case] = (KernelSetting.all + KernelSetting.bytes).flatMap { setting in
-        [(7, 65, 33), (13, 64, 96), (29, 127, 70), (61, 577, 40)].map {
+        [(7, 65, 33), (13, 64, 96), (29, 127, 70), (61, 577, 40), (150, 580, 40)].map {
             Case(setting: setting, rows: $0, inputs: $1, outputs: $2)
         }
     }

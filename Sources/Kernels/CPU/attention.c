@@ -110,5 +110,5 @@ void mr_attention(
         .layer = (const char *)cache->data + (size_t)layer * layer_bytes};
     job.chunks = (group + MR_TILE_QUERIES - 1) / MR_TILE_QUERIES;
     int32_t items = tiles * cache->kv_heads * job.chunks;
-    mr_pool_run(engine->pool, items, items / (16 * mr_pool_threads(engine->pool)) + 1, attend, &job);
+    mr_pool_run(engine->pool, items, 1, attend, &job);
 }

@@ -63,6 +63,45 @@ void mr_store_head(
     }
 }
 
+enum {
+    LARGE_PAGE = 2 << 20,
+    SMALL_PAGE = 4096,
+};
+
+typedef struct {
+    char *first; // of layer 0
+    size_t bytes; // of each layer
+    size_t layer_bytes; // from layer to layer
+    int32_t pieces; // large pages of each layer
+} supply_job;
+
+static void supply_pieces(void *context, int32_t begin, int32_t end, int32_t thread) {
+    (void)thread;
+    const supply_job *job = context;
+    for (int32_t i = begin; i < end; i++) {
+        size_t from = (size_t)(i % job->pieces) * LARGE_PAGE;
+        size_t to = from + LARGE_PAGE < job->bytes ? from + LARGE_PAGE : job->bytes;
+        volatile char *layer = job->first + (size_t)(i / job->pieces) * job->layer_bytes;
+        // Writing what is there: reading alone would map a page of zeros that is replaced when it is written.
+        for (size_t at = from; at < to; at += SMALL_PAGE) layer[at] = layer[at];
+        layer[to - 1] = layer[to - 1];
+    }
+}
+
+int32_t mr_supply_blocks(mr_engine *engine, const mr_cache *cache, int32_t first, int32_t end) {
+    size_t block = mr_span_bytes(cache) * (size_t)(cache->block_size / MR_SPAN);
+    int32_t page = (int32_t)((LARGE_PAGE + block - 1) / block);
+    int32_t limit = cache->blocks - end < page ? cache->blocks : (end + page - 1) / page * page;
+    if (limit <= first) return first;
+    supply_job job = {
+        .first = (char *)cache->data + (size_t)first * block,
+        .bytes = (size_t)(limit - first) * block,
+        .layer_bytes = (size_t)cache->blocks * block};
+    job.pieces = (int32_t)((job.bytes + LARGE_PAGE - 1) / LARGE_PAGE);
+    mr_pool_run(engine->pool, job.pieces * cache->layers, 1, supply_pieces, &job);
+    return limit;
+}
+
 void mr_poison_blocks(const mr_engine *engine, const mr_cache *cache, int32_t first, int32_t count) {
     float nan[MR_MAX_HEAD_WIDTH];
     for (int32_t d = 0; d < MR_MAX_HEAD_WIDTH; d++) nan[d] = NAN;
@@ -129,6 +168,5 @@ void mr_rotate_and_store(
         .cache = cache,
         .layer = layer};
     int32_t rows = engine->batch.rows;
-    mr_pool_run(
-        engine->pool, rows, rows / (4 * mr_pool_threads(engine->pool)) + 1, rotate_and_store_rows, &job);
+    mr_pool_run(engine->pool, rows, MR_ROW_GRAIN, rotate_and_store_rows, &job);
 }

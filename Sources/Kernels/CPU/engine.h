@@ -11,10 +11,13 @@ enum {
     MR_TILE_QUERIES = 16 // most queries (rows * heads of a group) an attention tile holds
 };
 
+enum { MR_ROW_GRAIN = 4 }; // rows that a thread takes at least, where a row is little work
+
 typedef struct mr_pool mr_pool;
 mr_pool *mr_pool_create(int32_t threads);
 void mr_pool_destroy(mr_pool *pool);
 int32_t mr_pool_threads(const mr_pool *pool);
+// Runs `count` items, in ranges of no fewer than `grain` but for the last.
 void mr_pool_run(mr_pool *pool, int32_t count, int32_t grain, mr_task function, void *context);
 
 // A buffer that grows and never shrinks.
@@ -119,10 +122,9 @@ typedef struct {
     int64_t (*indices_at_least)(
         const float *values, int64_t count, float threshold, int32_t *indices, int64_t room);
 
-    // For benchmarks: `steps` steps of multiplying and adding in registers, returning the operations of one; NULL
-    // where there is no such product. And reading memory in order.
-    double (*peak_f32)(int64_t steps);
-    double (*peak_bf16)(int64_t steps);
+    // For benchmarks, by precision: `steps` steps of multiplying and adding in registers, returning the operations of
+    // one; NULL where there is no such product. And reading memory in order.
+    double (*peaks[MR_PRECISIONS])(int64_t steps);
     void (*peak_read)(const char *data, size_t bytes);
 } mr_kernels;
 

@@ -101,7 +101,7 @@ static void round_inputs(const float *x, int32_t count, void *target) {
 }
 
 // Four products that depend on nothing but their own sums.
-static double peak_bf16(int64_t steps) {
+INLINE double run_peak(int kind, int64_t steps) {
     USE_TILES(&mr_tiles_of_products);
     TILE_ZERO(0);
     TILE_ZERO(1);
@@ -112,19 +112,23 @@ static double peak_bf16(int64_t steps) {
     TILE_ZERO(6);
     TILE_ZERO(7);
     for (int64_t s = 0; s < steps; s++) {
-        TILE_MULTIPLY(0, 4, 6);
-        TILE_MULTIPLY(1, 4, 7);
-        TILE_MULTIPLY(2, 5, 6);
-        TILE_MULTIPLY(3, 5, 7);
+        MULTIPLY(kind, 0, 4, 6);
+        MULTIPLY(kind, 1, 4, 7);
+        MULTIPLY(kind, 2, 5, 6);
+        MULTIPLY(kind, 3, 5, 7);
     }
-    return 4.0 * 2 * MR_TILE_HEIGHT * 16 * 2 * MR_TILE_PAIRS;
+    return 4.0 * 2 * MR_TILE_HEIGHT * 16 * (kind == BYTES ? MR_TILE_LINE : 2 * MR_TILE_PAIRS);
 }
+
+static double peak_bf16(int64_t steps) { return run_peak(PAIRS, steps); }
+static double peak_bytes(int64_t steps) { return run_peak(BYTES, steps); }
 #pragma clang attribute pop
 
 void mr_gemm_amx(mr_kernels *kernels) {
     kernels->round_inputs = round_inputs;
     kernels->products[MR_BFLOAT16] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, BLOCK_BYTES, tile_bf16};
     kernels->products[MR_INT8] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, BLOCK_BYTES, tile_bytes};
-    kernels->peak_bf16 = peak_bf16;
+    kernels->peaks[MR_BFLOAT16] = peak_bf16;
+    kernels->peaks[MR_INT8] = peak_bytes;
 }
 #endif

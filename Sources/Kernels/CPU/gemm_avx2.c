@@ -23,7 +23,7 @@ void mr_gemm_avx2(mr_kernels *kernels) {
     kernels->products[MR_BFLOAT16] = (mr_tile_product){MAX_ROWS, 1, MR_BLOCK_BYTES, tile_bf16};
     kernels->finish = finish;
     kernels->gate = gate;
-    kernels->peak_f32 = peak_f32;
+    kernels->peaks[MR_FLOAT32] = peak_f32;
     kernels->peak_read = peak_read;
 }
 #endif

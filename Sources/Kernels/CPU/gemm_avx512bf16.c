@@ -23,8 +23,8 @@ void mr_gemm_avx512bf16(mr_kernels *kernels) {
     kernels->round_inputs = round_inputs;
     kernels->to_bf16 = to_bf16;
     kernels->products[MR_BFLOAT16] = (mr_tile_product){MAX_ROWS, 1, MR_BLOCK_BYTES, tile_bf16};
-    kernels->peak_f32 = peak_f32;
-    kernels->peak_bf16 = peak_bf16;
+    kernels->peaks[MR_FLOAT32] = peak_f32;
+    kernels->peaks[MR_BFLOAT16] = peak_bf16;
     kernels->peak_read = peak_read;
 }
 #endif

@@ -3,7 +3,10 @@
 // number of rows nor the division of work can change it.
 #include "bytes.h"
 
-enum { MIN_BLOCK_ROWS = 48 };
+enum {
+    MIN_BLOCK_ROWS = 48,
+    PIECE_OPERATIONS = 2 << 20, // of an item: little enough that threads end together, enough to be worth taking
+};
 
 typedef struct {
     const mr_engine *engine;
@@ -14,6 +17,7 @@ typedef struct {
     size_t input_bytes; // from row to row
     int32_t block_rows;
     int32_t panels; // of one part, if gated
+    int32_t pieces; // that the tiles of a block and a panel are divided into
     const float *bias;
     bool accumulate;
     float cap;
@@ -63,68 +67,84 @@ static const char *panel_at(const linear_job *job, int32_t panel) {
     return job->matrix->panels + (size_t)panel * job->matrix->panel_bytes;
 }
 
-static void plain_panel(const linear_job *job, int32_t panel, int32_t first, int32_t rows) {
+// Neighbouring tiles of one block of rows, that meet one panel.
+typedef struct {
+    int32_t panel;
+    int32_t first; // row of the block
+    int32_t rows; // of the block
+    int32_t begin, end, tiles; // from tile to tile, of so many in the block
+} piece;
+
+// Item i is piece i % pieces of panel (i / pieces) % panels of block i / pieces / panels: a thread goes on with the
+// panel that it has.
+static piece piece_at(const linear_job *job, int32_t item) {
+    int32_t part = item % job->pieces, panel = item / job->pieces % job->panels;
+    int32_t first = item / job->pieces / job->panels * job->block_rows;
+    int32_t rows = job->rows - first < job->block_rows ? job->rows - first : job->block_rows;
+    int32_t tiles = tile_count(product_of(job), rows);
+    return (piece){panel, first, rows, tiles * part / job->pieces, tiles * (part + 1) / job->pieces, tiles};
+}
+
+// A tile's rows of `y` come while its sums are made: each is in lines of its own.
+static inline void expect_rows(const float *y, ptrdiff_t stride, int32_t rows) {
+    for (int32_t r = 0; r < rows; r++, y += stride) {
+        __builtin_prefetch(y, 1);
+        __builtin_prefetch(y + MR_PANEL / 2, 1);
+    }
+}
+
+static void plain_piece(const linear_job *job, piece piece) {
     const mr_kernels *kernels = &job->engine->kernels;
     const int32_t *outputs = job->matrix->panel_outputs;
     _Alignas(64) float tile[MR_TILE_ROWS * MR_PANEL];
     const mr_tile_product *product = product_of(job);
-    int32_t output = outputs[panel], tiles = tile_count(product, rows), inputs = job->matrix->inputs;
+    int32_t output = outputs[piece.panel], inputs = job->matrix->inputs;
     mr_finish how = {job->bias == NULL ? NULL : job->bias + output, job->accumulate, job->cap};
-    for (int32_t t = 0; t < tiles; t++) {
-        int32_t begin = first + tile_begin(product, rows, tiles, t);
-        int32_t end = first + tile_begin(product, rows, tiles, t + 1);
+    for (int32_t t = piece.begin; t < piece.end; t++) {
+        int32_t begin = piece.first + tile_begin(product, piece.rows, piece.tiles, t);
+        int32_t end = piece.first + tile_begin(product, piece.rows, piece.tiles, t + 1);
         const char *a = job->inputs + (size_t)begin * job->input_bytes;
-        product->multiply(a, job->input_bytes, end - begin, panel_at(job, panel), inputs, tile);
         float *y = job->y.data + begin * job->y.stride + output;
-        kernels->finish(tile, end - begin, outputs[panel + 1] - output, &how, y, job->y.stride);
+        expect_rows(y, job->y.stride, end - begin);
+        product->multiply(a, job->input_bytes, end - begin, panel_at(job, piece.panel), inputs, tile);
+        kernels->finish(tile, end - begin, outputs[piece.panel + 1] - output, &how, y, job->y.stride);
     }
 }
 
-static void gated_panel(const linear_job *job, int32_t panel, int32_t first, int32_t rows) {
+static void gated_piece(const linear_job *job, piece piece) {
     const mr_kernels *kernels = &job->engine->kernels;
     const int32_t *outputs = job->matrix->panel_outputs;
     _Alignas(64) float gate[MR_TILE_ROWS * MR_PANEL];
     _Alignas(64) float up[MR_TILE_ROWS * MR_PANEL];
     const mr_tile_product *product = product_of(job);
-    int32_t output = outputs[panel], half = job->matrix->outputs / 2;
-    int32_t tiles = tile_count(product, rows), inputs = job->matrix->inputs;
-    const char *gate_panel = panel_at(job, panel), *up_panel = panel_at(job, job->panels + panel);
-    for (int32_t t = 0; t < tiles; t++) {
-        int32_t begin = first + tile_begin(product, rows, tiles, t);
-        int32_t end = first + tile_begin(product, rows, tiles, t + 1);
+    int32_t output = outputs[piece.panel], half = job->matrix->outputs / 2, inputs = job->matrix->inputs;
+    const char *gate_panel = panel_at(job, piece.panel), *up_panel = panel_at(job, job->panels + piece.panel);
+    for (int32_t t = piece.begin; t < piece.end; t++) {
+        int32_t begin = piece.first + tile_begin(product, piece.rows, piece.tiles, t);
+        int32_t end = piece.first + tile_begin(product, piece.rows, piece.tiles, t + 1);
         const char *a = job->inputs + (size_t)begin * job->input_bytes;
+        float *y = job->y.data + begin * job->y.stride + output;
+        expect_rows(y, job->y.stride, end - begin);
         product->multiply(a, job->input_bytes, end - begin, gate_panel, inputs, gate);
         product->multiply(a, job->input_bytes, end - begin, up_panel, inputs, up);
         kernels->gate(
-            gate, up, end - begin, outputs[panel + 1] - output, job->bias == NULL ? NULL : job->bias + output,
-            job->bias == NULL ? NULL : job->bias + half + output, job->function,
-            job->y.data + begin * job->y.stride + output, job->y.stride);
+            gate, up, end - begin, outputs[piece.panel + 1] - output,
+            job->bias == NULL ? NULL : job->bias + output, job->bias == NULL ? NULL : job->bias + half + output,
+            job->function, y, job->y.stride);
     }
 }
 
-// Item i is panel i % panels of row block i / panels.
 static void run_plain(void *context, int32_t begin, int32_t end, int32_t thread) {
     (void)thread;
-    const linear_job *job = context;
-    for (int32_t i = begin; i < end; i++) {
-        int32_t first = i / job->panels * job->block_rows;
-        int32_t rows = job->rows - first < job->block_rows ? job->rows - first : job->block_rows;
-        plain_panel(job, i % job->panels, first, rows);
-    }
+    for (int32_t i = begin; i < end; i++) plain_piece(context, piece_at(context, i));
 }
 
 static void run_gated(void *context, int32_t begin, int32_t end, int32_t thread) {
     (void)thread;
-    const linear_job *job = context;
-    for (int32_t i = begin; i < end; i++) {
-        int32_t first = i / job->panels * job->block_rows;
-        int32_t rows = job->rows - first < job->block_rows ? job->rows - first : job->block_rows;
-        gated_panel(job, i % job->panels, first, rows);
-    }
+    for (int32_t i = begin; i < end; i++) gated_piece(context, piece_at(context, i));
 }
 
 static void run(mr_engine *engine, linear_job *job, mr_task task) {
-    int32_t threads = mr_pool_threads(engine->pool);
     mr_precision precision = job->matrix->precision;
     if (precision != MR_FLOAT32) {
         int32_t inputs = job->matrix->inputs;
@@ -132,7 +152,7 @@ static void run(mr_engine *engine, linear_job *job, mr_task task) {
             precision == MR_INT8 ? mr_bytes_row(inputs) : mr_bf16_row(engine->kernels.bf16_input_bytes, inputs));
         job->inputs = engine->inputs.data;
         mr_task round = precision == MR_INT8 ? quantize_rows : round_rows;
-        mr_pool_run(engine->pool, job->rows, job->rows / (2 * threads) + 1, round, job);
+        mr_pool_run(engine->pool, job->rows, MR_ROW_GRAIN, round, job);
     } else {
         job->input_bytes = (size_t)job->x.stride * 4;
         job->inputs = (const char *)job->x.data;
@@ -144,8 +164,11 @@ static void run(mr_engine *engine, linear_job *job, mr_task task) {
     int32_t even = (job->rows + blocks - 1) / blocks, step = product_of(job)->step;
     job->block_rows = (even + step - 1) / step * step;
     blocks = (job->rows + job->block_rows - 1) / job->block_rows;
-    int32_t items = job->panels * blocks;
-    mr_pool_run(engine->pool, items, items / (4 * threads) + 1, task, job);
+    int64_t operations = (int64_t)2 * MR_PANEL * job->matrix->inputs * job->block_rows;
+    int32_t tiles = tile_count(product_of(job), job->block_rows);
+    job->pieces = operations / PIECE_OPERATIONS < tiles ? (int32_t)(operations / PIECE_OPERATIONS) : tiles;
+    if (job->pieces < 1) job->pieces = 1;
+    mr_pool_run(engine->pool, job->panels * job->pieces * blocks, 1, task, job);
 }
 
 void mr_linear(

@@ -4,7 +4,7 @@
 
 typedef struct {
     const mr_kernels *kernels;
-    bool bf16;
+    mr_precision precision;
     int64_t steps;
     double operations; // of a step
     const char *data;
@@ -31,7 +31,7 @@ static void scalar_read(const char *data, size_t bytes) {
 }
 
 void mr_peaks_scalar(mr_kernels *kernels) {
-    kernels->peak_f32 = scalar_f32;
+    kernels->peaks[MR_FLOAT32] = scalar_f32;
     kernels->peak_read = scalar_read;
 }
 
@@ -39,7 +39,7 @@ static void multiply(void *context, int32_t begin, int32_t end, int32_t thread) 
     (void)thread;
     const peak_job *job = context;
     for (int32_t i = begin; i < end; i++) {
-        (job->bf16 ? job->kernels->peak_bf16 : job->kernels->peak_f32)(job->steps);
+        job->kernels->peaks[job->precision](job->steps);
     }
 }
 
@@ -51,11 +51,11 @@ static void read_pieces(void *context, int32_t begin, int32_t end, int32_t threa
     }
 }
 
-double mr_peak_multiply(mr_engine *engine, bool bf16, int64_t steps) {
-    peak_job job = {.kernels = &engine->kernels, .bf16 = bf16, .steps = steps};
-    if (bf16 && job.kernels->peak_bf16 == NULL) return 0;
+double mr_peak_multiply(mr_engine *engine, mr_precision precision, int64_t steps) {
+    peak_job job = {.kernels = &engine->kernels, .precision = precision, .steps = steps};
+    if (job.kernels->peaks[precision] == NULL) return 0;
     int32_t pieces = PIECES * mr_pool_threads(engine->pool);
-    double each = (bf16 ? job.kernels->peak_bf16 : job.kernels->peak_f32)(1);
+    double each = job.kernels->peaks[precision](1);
     mr_pool_run(engine->pool, pieces, 1, multiply, &job);
     return each * (double)steps * pieces;
 }

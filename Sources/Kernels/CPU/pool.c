@@ -1,4 +1,5 @@
-// The engine's threads: the caller and count - 1 workers, which take ranges of a job from a shared counter.
+// The engine's threads: the caller and count - 1 workers, which take ranges of a job from a shared counter: each a
+// share of what is left, so that ranges are large at first and small when threads have to end together.
 //
 // A worker that finds nothing to do spins for some microseconds, because the next job of a step follows at
 // once, and then sleeps in a futex. Which thread takes which range never shows in results: ranges are output
@@ -61,12 +62,23 @@ struct mr_pool {
     worker *workers;
 };
 
+// Takes a range that begins at the returned item; `count` if none is left.
+static int32_t take_range(mr_pool *pool, int32_t *end) {
+    int32_t begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
+    do {
+        int32_t left = pool->count - begin, share = left / (2 * pool->threads);
+        if (left <= 0) return pool->count;
+        if (share < pool->grain) share = pool->grain;
+        *end = begin + (share < left ? share : left);
+    } while (!atomic_compare_exchange_weak_explicit(
+        &pool->next, &begin, *end, memory_order_relaxed, memory_order_relaxed));
+    return begin;
+}
+
 static void take_ranges(mr_pool *pool, int32_t thread) {
-    int32_t count = pool->count, grain = pool->grain;
-    for (;;) {
-        int32_t begin = atomic_fetch_add_explicit(&pool->next, grain, memory_order_relaxed);
-        if (begin >= count) return;
-        pool->function(pool->context, begin, begin + grain < count ? begin + grain : count, thread);
+    int32_t end = 0;
+    for (int32_t begin; (begin = take_range(pool, &end)) < pool->count;) {
+        pool->function(pool->context, begin, end, thread);
     }
 }
 

@@ -23,7 +23,7 @@ static float *row(mr_rows rows, int32_t index) { return rows.data + index * rows
 
 static void run(mr_engine *engine, row_job *job, int32_t rows, mr_task task) {
     job->engine = engine;
-    mr_pool_run(engine->pool, rows, rows / (4 * mr_pool_threads(engine->pool)) + 1, task, job);
+    mr_pool_run(engine->pool, rows, MR_ROW_GRAIN, task, job);
 }
 
 static void embed_rows(void *context, int32_t begin, int32_t end, int32_t thread) {

@@ -80,7 +80,7 @@ bool mr_engine_begin(mr_engine *engine, const mr_batch *batch);
 bool mr_engine_reserve_inputs(mr_engine *engine, int32_t rows, int32_t width);
 
 // Calls function(context, begin, end, thread) on disjoint ranges that cover 0..<count, on all threads;
-// `grain` is the length of a range. For tests and for Swift code that wants the pool.
+// `grain` is the least length of a range. For tests and for Swift code that wants the pool.
 typedef void (*mr_task)(void *context, int32_t begin, int32_t end, int32_t thread);
 void mr_engine_parallel(mr_engine *engine, int32_t count, int32_t grain, mr_task function, void *context);
 
@@ -226,6 +226,11 @@ size_t mr_cache_block_bytes(const mr_cache *shape);
 // Has the engine's steps make room for what reading this cache takes.
 void mr_engine_use_cache(mr_engine *engine, const mr_cache *cache);
 
+// Has the system supply the memory of blocks first..<end in all layers, by all threads at once: a thread that comes
+// upon new memory while it stores keys would have the others wait. Returns the end of the blocks that are there
+// afterwards, which is further on: memory comes in large pages.
+int32_t mr_supply_blocks(mr_engine *engine, const mr_cache *cache, int32_t first, int32_t end);
+
 // Stores NaN as every key and value of the blocks, for tests.
 void mr_poison_blocks(const mr_engine *engine, const mr_cache *cache, int32_t first, int32_t count);
 
@@ -272,8 +277,8 @@ int64_t mr_indices_at_least(
 // ---- Peaks, for benchmarks
 // -------------------------------------------------------------------------------------------
 
-// All threads multiply and add in registers; returns the operations done, 0 where there is no bfloat16 product.
-double mr_peak_multiply(mr_engine *engine, bool bf16, int64_t steps);
+// All threads multiply and add in registers; returns the operations done, 0 where there is no such product.
+double mr_peak_multiply(mr_engine *engine, mr_precision precision, int64_t steps);
 // All threads read the buffer in order; returns the bytes read.
 size_t mr_peak_read(mr_engine *engine, const void *data, size_t bytes);
 
