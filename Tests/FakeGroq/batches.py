@@ -27,6 +27,8 @@ class Batches:
         if len(parts) >= 2 and parts[0] == "files" and parts[1] in self.files:
             found = self.files[parts[1]]
             if parts[2:] == ["content"]:
+                if self.fake.settings["content_status"] != 200:
+                    raise Refusal(self.fake.settings["content_status"], "told_to", "Told not to give it.")
                 return Reply(200, found["data"])
             if request.method == "DELETE":
                 return self.document(self.delete(parts[1]))

@@ -46,6 +46,8 @@ DEFAULTS = {
     "upload_ms": 0,
     # What asking it to delete a file is answered with, if not 200.
     "delete_status": 200,
+    # Of what files hold.
+    "content_status": 200,
 }
 
 

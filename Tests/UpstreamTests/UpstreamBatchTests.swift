@@ -195,6 +195,64 @@ import Testing
         #expect(try bed.computed().values.allSatisfy { $0 == 1 })
     }
 
+    // MARK: What is gone
+
+    /// Results that cannot be had are waited for only so long; they may have been paid for.
+    @Test func resultsThatAreGoneAreComputedAgain() async throws {
+        let bed = try await ForwardingBed(["content_status": 404])
+        let batch = try await bed.submit(ForwardingTests.chats(4))
+        try await work(
+            bed, batch, until: { _ in bed.log.all.contains { $0.contains("is given up") } }, spending: spending(bed))
+        let lost = try await accounts(bed, batch)[0].spent
+        #expect(lost.money > .zero)
+        try await bed.fake.control(["content_status": 200])
+        try await work(bed, batch, until: { try await self.isOver($0, bed) }, spending: spending(bed))
+        #expect(try await bed.queue.status(batch).counts.completed == 4)
+        #expect(try await batches(bed) == 2)
+        #expect(try await accounts(bed, batch)[0].spent.money > lost.money)
+    }
+
+    @Test func resultsThatComeLateAreTaken() async throws {
+        let bed = try await ForwardingBed(["content_status": 404])
+        let batch = try await bed.submit(ForwardingTests.chats(4))
+        try await work(bed, batch, until: { _ in bed.log.all.contains { $0.contains("looking again") } })
+        try await bed.fake.control(["content_status": 200])
+        try await work(bed, batch, until: { try await self.isOver($0, bed) })
+        #expect(try await bed.queue.status(batch).counts.completed == 4)
+        #expect(try await batches(bed) == 1)
+    }
+
+    /// Said once; when the leases have lapsed, another backend gets the requests.
+    @Test func aBackendThatIsGoneIsNotWaitedForForEver() async throws {
+        let bed = try await ForwardingBed(["batch_ms": 3_600_000])
+        let batch = try await bed.submit(ForwardingTests.chats(4))
+        try await work(
+            bed, batch, until: { _ in bed.log.all.contains { $0.contains("go to groq as its batch") } },
+            change: { $0.leaseMs = 1000 })
+        try await bed.fake.control(["batch_ms": 0])
+        var other = bed.target()
+        other.name = "other"
+        try await work(
+            bed, batch, until: { try await self.isOver($0, bed) }, target: other, change: { $0.leaseMs = 1000 })
+        #expect(try await bed.queue.status(batch).counts.completed == 4)
+        #expect(bed.log.all.count { $0.contains("there is no backend groq") } == 1)
+        #expect(bed.log.all.count { $0.contains("is given up") } == 1)
+    }
+
+    @Test func aBackendThatComesBackIsAskedAgain() async throws {
+        let bed = try await ForwardingBed(["batch_ms": 3_600_000])
+        let batch = try await bed.submit(ForwardingTests.chats(4))
+        try await work(bed, batch, until: { _ in bed.log.all.contains { $0.contains("go to groq as its batch") } })
+        var other = bed.target()
+        other.name = "other"
+        try await work(
+            bed, batch, until: { _ in bed.log.all.contains { $0.contains("there is no backend groq") } }, target: other)
+        try await bed.fake.finishBatches()
+        try await work(bed, batch, until: { try await self.isOver($0, bed) })
+        #expect(try await bed.queue.status(batch).counts.completed == 4)
+        #expect(try await batches(bed) == 1)
+    }
+
     // MARK: Caps
 
     /// What is set aside for a batch is its own: whoever goes on with it settles it, even when it counted as spent.

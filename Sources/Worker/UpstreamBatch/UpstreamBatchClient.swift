@@ -22,6 +22,8 @@ struct UpstreamBatchClient: Sendable {
         var description: String
         /// Asking again would not help.
         var isFinal: Bool { [400, 404, 405, 413, 415, 422].contains(status) }
+        /// The upstream does not know what was asked for.
+        var isAbsence: Bool { [404, 410].contains(status) }
     }
 
     let upstream: Upstream
@@ -86,7 +88,7 @@ struct UpstreamBatchClient: Sendable {
             _ = try await reply(
                 UpstreamRequest(.delete, baseURL: target.baseURL, path: "/files/\(file)", key: target.key))
         } catch {
-            guard error.status == 404 else { throw error }
+            guard error.isAbsence else { throw error }
         }
     }
 

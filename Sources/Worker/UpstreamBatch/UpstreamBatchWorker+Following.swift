@@ -6,13 +6,15 @@ import Scheduler
 extension UpstreamBatchWorker {
     func advance(_ record: UpstreamBatchRecord) async throws(JobQueueError) {
         guard let target = try await routing.target(named: record.target, owner: record.owner) else {
-            log.warning("batch \(record.id ?? record.token): there is no backend \(record.target) any more")
-            return
+            return try await leave(record)
         }
         let client = UpstreamBatchClient(upstream: upstream, target: target)
         if record.leftFiles != nil { return try await deleteFiles(record, client) }
         var record = record
         do {
+            if record.orphanedAt != nil {
+                guard try await book.update(record, { $0.orphanedAt = nil }) else { return }
+            }
             if record.id == nil {
                 guard let found = try await client.find(record.token) else {
                     return try await giveBack(record, .handedBack)
@@ -34,6 +36,8 @@ extension UpstreamBatchWorker {
                 return
             }
             try await settle(record, state, client)
+        } catch let error as UpstreamBatchClient.Refusal where error.isAbsence {
+            try await miss(record, error)
         } catch let error as UpstreamBatchClient.Refusal {
             log.warning("batch \(record.id ?? record.token): \(error); looking again later")
         } catch let error as JobQueueError {
@@ -112,9 +116,12 @@ extension UpstreamBatchWorker {
 
     // MARK: Ending
 
-    func giveBack(_ record: UpstreamBatchRecord, _ reason: ReleaseReason) async throws(JobQueueError) {
+    /// - Parameter costs: by payer; nil: nothing.
+    func giveBack(
+        _ record: UpstreamBatchRecord, _ reason: ReleaseReason, costs: [Spending]? = nil
+    ) async throws(JobQueueError) {
         _ = try await queue.release(record.entries.map(\.lease), reason: reason, at: clock.now())
-        let costs = Array(repeating: Spending(), count: record.payers?.count ?? 0)
+        let costs = costs ?? Array(repeating: Spending(), count: record.payers?.count ?? 0)
         guard let target = try await routing.target(named: record.target, owner: record.owner) else {
             _ = try await book.end(record, costs: costs, leaving: [], at: clock.now())
             return
