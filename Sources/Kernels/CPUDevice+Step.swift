@@ -41,7 +41,7 @@ extension CPUDevice {
     package func rmsNorm(_ x: CPUActivation, weight: CPUVector, epsilon: Float, into y: CPUActivation) {
         check(x, width: weight.count)
         check(y, width: weight.count)
-        mr_rms_norm(engine, x.rows, weight.pointer, epsilon, y.rows, Int32(weight.count))
+        mr_rms_norm(engine, x.rows, weight.pointer, epsilon, y.anyRows, Int32(weight.count))
     }
 
     package func addRMSNorm(_ y: CPUActivation, weight: CPUVector, epsilon: Float, to x: CPUActivation) {
@@ -56,7 +56,7 @@ extension CPUDevice {
         check(x, width: weight.count)
         check(y, width: weight.count)
         check(bias, count: weight.count)
-        mr_layer_norm(engine, x.rows, weight.pointer, bias.pointer, epsilon, y.rows, Int32(weight.count))
+        mr_layer_norm(engine, x.rows, weight.pointer, bias.pointer, epsilon, y.anyRows, Int32(weight.count))
     }
 
     package func linear(
@@ -66,7 +66,7 @@ extension CPUDevice {
         check(y, width: matrix.outputs)
         check(bias, count: matrix.outputs)
         precondition(x !== y)
-        mr_linear(engine, x.rows, Int32(rows), matrix.handle, bias?.pointer, accumulate, y.rows)
+        mr_linear(engine, x.anyRows, Int32(rows), matrix.handle, bias?.pointer, accumulate, y.rows)
     }
 
     package func gatedLinear(
@@ -78,7 +78,8 @@ extension CPUDevice {
         check(bias, count: matrix.outputs)
         checkGated(matrix)
         precondition(x !== y)
-        mr_gated_linear(engine, x.rows, Int32(rows), matrix.handle, bias?.pointer, function.kernel, y.rows)
+        mr_gated_linear(
+            engine, x.anyRows, Int32(rows), matrix.handle, bias?.pointer, function.kernel, y.anyRows)
     }
 
     private func checkGated(_ matrix: CPUMatrix) {
@@ -136,7 +137,7 @@ extension CPUDevice {
         var how = mr_attention_shape(
             query_heads: Int32(shape.queryHeads), scale: shape.scale,
             window: Int32(min(shape.window ?? 0, Int(Int32.max / 2))), soft_cap: shape.softCap ?? 0)
-        mr_attention(engine, qkv.rows, &kernel, Int32(layer), &how, y.rows)
+        mr_attention(engine, qkv.rows, &kernel, Int32(layer), &how, y.anyRows)
     }
 
     /// The CPU has done everything by now.
@@ -146,8 +147,9 @@ extension CPUDevice {
         check(x, width: y.width)
         precondition(
             range.lowerBound >= 0 && range.upperBound <= batch.logitRowCount && range.count <= y.maxRows)
+        precondition((x.rounding == nil) == (y.rounding == nil), "rows are rounded, and their copies are not")
         mr_gather_logit_rows(
-            engine, x.rows, Int32(range.lowerBound), Int32(range.count), y.rows, Int32(x.width))
+            engine, x.anyRows, Int32(range.lowerBound), Int32(range.count), y.anyRows, Int32(x.width))
     }
 
     package func logits(
@@ -162,8 +164,8 @@ extension CPUDevice {
         }
         let target = logitsMemory!.floats
         mr_logits(
-            engine, x.rows, Int32(rows), matrix.handle, bias?.pointer, softCap ?? 0,
-            mr_rows(data: target, stride: matrix.outputs))
+            engine, x.anyRows, Int32(rows), matrix.handle, bias?.pointer, softCap ?? 0,
+            mr_rows(data: target, stride: matrix.outputs, rounded: false))
         return Logits(rows: rows, vocabulary: matrix.outputs, base: target)
     }
 

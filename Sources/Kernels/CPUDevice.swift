@@ -143,6 +143,15 @@ package final class CPUDevice: Device {
         return try CPUActivation(maxRows: maxRows, width: width)
     }
 
+    package func makeProductInput(maxRows: Int, width: Int, pieces: Int) throws -> CPUActivation {
+        // Bytes are rounded by whole rows; and threads that round neighbouring pieces must not write the same words.
+        let isRounded =
+            computeType == .bfloat16 && !quantizesWeights && pieces % Int(MR_INPUT_STEP) == 0
+            && width <= Int(MR_MAX_BYTE_INPUTS)
+        guard isRounded else { return try makeActivation(maxRows: maxRows, width: width) }
+        return try CPUActivation(maxRows: maxRows, width: width, roundedBy: engine)
+    }
+
     package func makeRotation(inverseFrequencies: [Float], scale: Float, maxPositions: Int) throws
         -> CPURotation
     {

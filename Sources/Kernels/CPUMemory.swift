@@ -75,23 +75,38 @@ package final class CPUActivation {
     package let maxRows: Int
     package let width: Int
     let memory: CPUMemory
+    /// Not nil: rows are rounded, as products take them, by this engine.
+    let rounding: OpaquePointer?
 
-    init(maxRows: Int, width: Int) throws {
+    init(maxRows: Int, width: Int, roundedBy engine: OpaquePointer? = nil) throws {
         self.maxRows = maxRows
         self.width = width
-        memory = try CPUMemory(bytes: maxRows * width * 4, for: "an activation of \(maxRows) rows")
+        rounding = engine
+        let bytes = engine.map { mr_rounded_bytes($0, Int32(maxRows), Int32(width)) } ?? maxRows * width * 4
+        memory = try CPUMemory(bytes: bytes, for: "an activation of \(maxRows) rows")
     }
 
-    var rows: mr_rows { mr_rows(data: memory.floats, stride: width) }
+    /// For operations that take both forms.
+    var anyRows: mr_rows { mr_rows(data: memory.floats, stride: width, rounded: rounding != nil) }
+
+    var rows: mr_rows {
+        precondition(rounding == nil, "an operation on float32 rows is given rounded ones")
+        return anyRows
+    }
 
     /// A row's values, for tests and debugging.
     package subscript(row: Int) -> [Float] {
         get {
             precondition(row >= 0 && row < maxRows)
+            if let rounding {
+                var values = [Float](repeating: 0, count: width)
+                mr_widen_row(rounding, anyRows, Int32(row), Int32(width), &values)
+                return values
+            }
             return Array(UnsafeBufferPointer(start: memory.floats + row * width, count: width))
         }
         set {
-            precondition(row >= 0 && row < maxRows && newValue.count == width)
+            precondition(row >= 0 && row < maxRows && newValue.count == width && rounding == nil)
             (memory.floats + row * width).update(from: newValue, count: width)
         }
     }

@@ -35,6 +35,10 @@ package protocol Device: AnyObject {
     func makeVector(_ values: [Float]) throws -> Vector
     func makeTable(_ tensor: WeightTensor) throws -> Table
     func makeActivation(maxRows: Int, width: Int) throws -> Activation
+    /// For what only products and `gatherLogitRows` read: results of norms, of `attention`, of `gatedLinear`. A device
+    /// may keep it as its products take it.
+    /// - Parameter pieces: what threads write at once is a multiple of it: a head's width, or the whole.
+    func makeProductInput(maxRows: Int, width: Int, pieces: Int) throws -> Activation
     /// `inverseFrequencies[i]` is the angle per position of dimension pair i; pairs are (i, i + count) of a head
     /// (the "half" layout). `scale` multiplies cos and sin (YaRN's attention factor), 1 otherwise.
     func makeRotation(inverseFrequencies: [Float], scale: Float, maxPositions: Int) throws -> Rotation
@@ -224,5 +228,11 @@ package struct MixtureShape: Sendable, Equatable {
         self.chosen = chosen
         self.renormalise = renormalise
         self.function = function
+    }
+}
+
+extension Device {
+    package func makeProductInput(maxRows: Int, width: Int, pieces: Int) throws -> Activation {
+        try makeActivation(maxRows: maxRows, width: width)
     }
 }

@@ -26,8 +26,10 @@ struct KernelBench {
         try activation([Float](repeating: .nan, count: rows * width), rows: rows)
     }
 
+    func expectNoFaults() { #expect(mr_tile_faults() == 0, "tile instructions that AMX would refuse") }
+
     func values(_ activation: CPUActivation, rows: Int) -> [Float] {
-        #expect(mr_tile_faults() == 0, "tile instructions that AMX would refuse")
+        expectNoFaults()
         return (0..<rows).flatMap { activation[$0] }
     }
 

@@ -42,12 +42,23 @@ static void widen(const mr_engine *engine, mr_attention_tile *tile) {
 
 // Item i is query chunk i % chunks of kv head i / chunks % kv_heads of tile i / chunks / kv_heads; a chunk is
 // up to MR_TILE_QUERIES of the query heads that share the kv head.
+// Outputs of a tile to rounded rows; `column` of the first one's row.
+static void round_outputs(const attention_job *job, const mr_attention_tile *tile, int32_t row, int32_t column) {
+    const mr_engine *engine = job->engine;
+    int32_t count = tile->group * tile->head_width, width = job->shape->query_heads * tile->head_width;
+    for (int32_t r = 0; r < tile->rows; r++) {
+        const float *outputs = tile->outputs + r * tile->output_stride;
+        engine->kernels.round_inputs(outputs, count, mr_rounded_at(engine, job->y, row + r, width, column));
+    }
+}
+
 static void attend(void *context, int32_t begin, int32_t end, int32_t thread) {
     const attention_job *job = context;
     const mr_engine *engine = job->engine;
     const mr_cache *cache = job->cache;
     int32_t group = job->shape->query_heads / cache->kv_heads;
     size_t head_bytes = mr_span_head_bytes(cache);
+    _Alignas(64) float outputs[MR_TILE_QUERIES * MR_MAX_HEAD_WIDTH];
     for (int32_t i = begin; i < end; i++) {
         const mr_row_tile *rows = &job->tiles[i / job->chunks / cache->kv_heads];
         const mr_sequence *sequence = &engine->batch.sequences[rows->sequence];
@@ -72,11 +83,16 @@ static void attend(void *context, int32_t begin, int32_t end, int32_t thread) {
             .spans_per_block = cache->block_size / MR_SPAN,
             .scratch = (char *)engine->attention.data + (size_t)thread * engine->attention_slice,
         };
+        if (job->y.rounded) {
+            tile.outputs = outputs;
+            tile.output_stride = (ptrdiff_t)tile.group * tile.head_width;
+        }
         if (cache->type == MR_CACHE_INT8) widen(engine, &tile);
         if (engine->bf16)
             engine->kernels.attend_bf16(&tile);
         else
             engine->kernels.attend_f32(&tile);
+        if (job->y.rounded) round_outputs(job, &tile, row, (int32_t)column);
     }
 }
 

@@ -1,7 +1,9 @@
 // The engine: owns the thread pool and scratch, and holds the batch of the current step.
 #include "bytes.h"
 #include "cache.h"
+#include "numbers.h"
 #include <stdlib.h>
+#include <string.h>
 
 mr_engine *mr_engine_create(mr_isa isa, bool bf16, int32_t threads) {
     mr_engine *engine = calloc(1, sizeof *engine);
@@ -54,6 +56,24 @@ bool mr_engine_begin(mr_engine *engine, const mr_batch *batch) {
     }
     size_t tiles = (size_t)batch->rows * sizeof(mr_row_tile);
     return mr_buffer_reserve(&engine->tiles, tiles) && reserve_attention(engine);
+}
+
+size_t mr_rounded_row_bytes(const mr_engine *engine, int32_t width) {
+    return mr_input_stride(mr_bf16_row(engine->kernels.bf16_input_bytes, width));
+}
+
+size_t mr_rounded_bytes(const mr_engine *engine, int32_t rows, int32_t width) {
+    return ((size_t)rows + MR_TILE_ROWS) * mr_rounded_row_bytes(engine, width);
+}
+
+void mr_widen_row(const mr_engine *engine, mr_rows rows, int32_t row, int32_t width, float *target) {
+    const void *from = (const char *)rows.data + (size_t)row * mr_rounded_row_bytes(engine, width);
+    if (engine->kernels.bf16_input_bytes == 4) {
+        memcpy(target, from, (size_t)width * 4);
+        return;
+    }
+    const uint16_t *values = from;
+    for (int32_t i = 0; i < width; i++) target[i] = mr_bf16_to_f32(values[i]);
 }
 
 bool mr_engine_reserve_inputs(mr_engine *engine, int32_t rows, int32_t width) {

@@ -7,7 +7,6 @@ enum {
     MR_SPAN = 16, // positions in a span of the KV cache: one vector of scores
     MR_TILE_ROWS = 32, // most rows any gemm tile computes at once
     MR_BLOCK_BYTES = 512 * 1024, // most instruction sets' block_bytes, below
-    MR_INPUT_STEP = 32, // panels of bfloat16 hold inputs up to a multiple of this, zeros at the end
     MR_TILE_QUERIES = 16 // most queries (rows * heads of a group) an attention tile holds
 };
 
@@ -190,6 +189,12 @@ static inline size_t mr_bf16_row(size_t element_bytes, int32_t width) {
 static inline size_t mr_input_stride(size_t row_bytes) {
     size_t lines = row_bytes / 64 + 1;
     return (lines | 1) * 64;
+}
+
+// Where element `column` of a rounded row lies.
+static inline char *mr_rounded_at(const mr_engine *engine, mr_rows rows, int32_t row, int32_t width, int32_t column) {
+    return (char *)rows.data + (size_t)row * mr_rounded_row_bytes(engine, width) +
+           (size_t)column * engine->kernels.bf16_input_bytes;
 }
 
 // Scratch of an attention tile, in floats: scores [MR_TILE_QUERIES][scores stride], then rounded queries and

@@ -22,7 +22,7 @@ typedef struct {
     bool accumulate;
     float cap;
     mr_function function;
-    mr_rows y;
+    mr_rows y; // rounded only if gated
 } linear_job;
 
 static void round_rows(void *context, int32_t begin, int32_t end, int32_t thread) {
@@ -111,6 +111,15 @@ static void plain_piece(const linear_job *job, piece piece) {
     }
 }
 
+// A finished tile, which begins at `row` and `output`, to rounded rows of `width`.
+static void round_tile(
+    const linear_job *job, const float *tile, int32_t row, int32_t rows, int32_t output, int32_t count, int32_t width) {
+    const mr_engine *engine = job->engine;
+    for (int32_t r = 0; r < rows; r++, tile += MR_PANEL) {
+        engine->kernels.round_inputs(tile, count, mr_rounded_at(engine, job->y, row + r, width, output));
+    }
+}
+
 static void gated_piece(const linear_job *job, piece piece) {
     const mr_kernels *kernels = &job->engine->kernels;
     const int32_t *outputs = job->matrix->panel_outputs;
@@ -118,19 +127,22 @@ static void gated_piece(const linear_job *job, piece piece) {
     _Alignas(64) float up[MR_TILE_ROWS * MR_PANEL];
     const mr_tile_product *product = product_of(job);
     int32_t output = outputs[piece.panel], half = job->matrix->outputs / 2, inputs = job->matrix->inputs;
+    int32_t count = outputs[piece.panel + 1] - output;
     const char *gate_panel = panel_at(job, piece.panel), *up_panel = panel_at(job, job->panels + piece.panel);
     for (int32_t t = piece.begin; t < piece.end; t++) {
         int32_t begin = piece.first + tile_begin(product, piece.rows, piece.tiles, t);
         int32_t end = piece.first + tile_begin(product, piece.rows, piece.tiles, t + 1);
         const char *a = job->inputs + (size_t)begin * job->input_bytes;
-        float *y = job->y.data + begin * job->y.stride + output;
-        expect_rows(y, job->y.stride, end - begin);
+        bool rounded = job->y.rounded;
+        float *y = rounded ? gate : job->y.data + begin * job->y.stride + output;
+        ptrdiff_t stride = rounded ? MR_PANEL : job->y.stride;
+        if (!rounded) expect_rows(y, stride, end - begin);
         product->multiply(a, job->input_bytes, end - begin, gate_panel, inputs, gate);
         product->multiply(a, job->input_bytes, end - begin, up_panel, inputs, up);
         kernels->gate(
-            gate, up, end - begin, outputs[piece.panel + 1] - output,
-            job->bias == NULL ? NULL : job->bias + output, job->bias == NULL ? NULL : job->bias + half + output,
-            job->function, y, job->y.stride);
+            gate, up, end - begin, count, job->bias == NULL ? NULL : job->bias + output,
+            job->bias == NULL ? NULL : job->bias + half + output, job->function, y, stride);
+        if (rounded) round_tile(job, gate, begin, end - begin, output, count, half);
     }
 }
 
@@ -146,7 +158,10 @@ static void run_gated(void *context, int32_t begin, int32_t end, int32_t thread)
 
 static void run(mr_engine *engine, linear_job *job, mr_task task) {
     mr_precision precision = job->matrix->precision;
-    if (precision != MR_FLOAT32) {
+    if (job->x.rounded) {
+        job->input_bytes = mr_rounded_row_bytes(engine, job->matrix->inputs);
+        job->inputs = (const char *)job->x.data;
+    } else if (precision != MR_FLOAT32) {
         int32_t inputs = job->matrix->inputs;
         job->input_bytes = mr_input_stride(
             precision == MR_INT8 ? mr_bytes_row(inputs) : mr_bf16_row(engine->kernels.bf16_input_bytes, inputs));

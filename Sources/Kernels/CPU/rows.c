@@ -19,6 +19,9 @@ typedef struct {
     mr_function function;
 } row_job;
 
+// A row is computed here, then rounded: it stays in the first-level cache.
+enum { MAX_ROUNDED_WIDTH = MR_MAX_BYTE_INPUTS };
+
 static float *row(mr_rows rows, int32_t index) { return rows.data + index * rows.stride; }
 
 static void run(mr_engine *engine, row_job *job, int32_t rows, mr_task task) {
@@ -66,11 +69,25 @@ void mr_add_positions(mr_engine *engine, const mr_table *table, int32_t offset, 
     run(engine, &job, engine->batch.rows, add_position_rows);
 }
 
+// Where row r of the job's y is to be computed: in place, or in `room`, from which round_row takes it.
+static float *result_row(const row_job *job, int32_t r, float *room) {
+    return job->y.rounded ? room : row(job->y, r);
+}
+
+static void round_row(const row_job *job, int32_t r, const float *result) {
+    if (!job->y.rounded) return;
+    const mr_engine *engine = job->engine;
+    engine->kernels.round_inputs(result, job->width, mr_rounded_at(engine, job->y, r, job->width, 0));
+}
+
 static void rms_norm_rows(void *context, int32_t begin, int32_t end, int32_t thread) {
     (void)thread;
     const row_job *job = context;
+    float room[MAX_ROUNDED_WIDTH];
     for (int32_t r = begin; r < end; r++) {
-        job->engine->kernels.rms_norm(row(job->x, r), job->weight, job->epsilon, row(job->y, r), job->width);
+        float *y = result_row(job, r, room);
+        job->engine->kernels.rms_norm(row(job->x, r), job->weight, job->epsilon, y, job->width);
+        round_row(job, r, y);
     }
 }
 
@@ -97,9 +114,11 @@ void mr_add_rms_norm(
 static void layer_norm_rows(void *context, int32_t begin, int32_t end, int32_t thread) {
     (void)thread;
     const row_job *job = context;
+    float room[MAX_ROUNDED_WIDTH];
     for (int32_t r = begin; r < end; r++) {
-        job->engine->kernels.layer_norm(
-            row(job->x, r), job->weight, job->bias, job->epsilon, row(job->y, r), job->width);
+        float *y = result_row(job, r, room);
+        job->engine->kernels.layer_norm(row(job->x, r), job->weight, job->bias, job->epsilon, y, job->width);
+        round_row(job, r, y);
     }
 }
 
@@ -152,7 +171,13 @@ static void gather_rows(void *context, int32_t begin, int32_t end, int32_t threa
     const row_job *job = context;
     for (int32_t r = begin; r < end; r++) {
         int32_t from = job->engine->batch.logit_rows[job->first + r];
-        memcpy(row(job->y, r), row(job->x, from), (size_t)job->width * 4);
+        if (job->y.rounded)
+            memcpy(
+                mr_rounded_at(job->engine, job->y, r, job->width, 0),
+                mr_rounded_at(job->engine, job->x, from, job->width, 0),
+                mr_rounded_row_bytes(job->engine, job->width));
+        else
+            memcpy(row(job->y, r), row(job->x, from), (size_t)job->width * 4);
     }
 }
 

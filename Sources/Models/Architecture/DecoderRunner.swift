@@ -16,8 +16,10 @@ package final class DecoderRunner<D: Device>: ModelRunner {
     private struct Buffers {
         /// The residual stream, `[rows, hidden]`.
         let stream: D.Activation
-        /// Input or output of a block, `[rows, hidden]`.
+        /// Input of a block, `[rows, hidden]`.
         let block: D.Activation
+        /// Output of a block that has a norm after it, `[rows, hidden]`; nil: there is none.
+        let projected: D.Activation?
         /// `[rows, (heads + 2 keyValueHeads) * headWidth]`
         let queryKeyValue: D.Activation
         /// `[rows, heads * headWidth]`
@@ -47,11 +49,23 @@ package final class DecoderRunner<D: Device>: ModelRunner {
         }
         cache = try device.makeCache(
             c.cacheShape(blockCount: shape.blockCount, blockSize: shape.blockSize))
+        /// What only products read.
+        func input(_ width: Int, pieces: Int, rows: Int = shape.maxRows) throws -> D.Activation {
+            try device.makeProductInput(maxRows: rows, width: width, pieces: pieces)
+        }
+        // Experts gather their rows themselves.
+        let takesBlocks = c.mixture == nil
+        let hasPostNorms = weights.layers.contains { $0.postAttentionNorm != nil || $0.postFeedForwardNorm != nil }
         buffers = Buffers(
-            stream: try buffer(c.hidden), block: try buffer(c.hidden),
-            queryKeyValue: try buffer(c.queryKeyValueWidth), attended: try buffer(c.heads * c.headWidth),
-            inner: try buffer(c.feedForward),
-            logitRows: try device.makeActivation(maxRows: shape.maxLogitRows, width: c.hidden))
+            stream: try buffer(c.hidden),
+            block: try takesBlocks ? input(c.hidden, pieces: c.hidden) : buffer(c.hidden),
+            projected: try hasPostNorms ? buffer(c.hidden) : nil,
+            queryKeyValue: try buffer(c.queryKeyValueWidth),
+            attended: try input(c.heads * c.headWidth, pieces: c.headWidth),
+            inner: try c.gated ? input(c.feedForward, pieces: c.feedForward) : buffer(c.feedForward),
+            logitRows: try takesBlocks
+                ? input(c.hidden, pieces: c.hidden, rows: shape.maxLogitRows)
+                : device.makeActivation(maxRows: shape.maxLogitRows, width: c.hidden))
     }
 
     /// Gives the cache this share of what the device has left after a step of the largest size, so that nothing the
@@ -172,13 +186,13 @@ package final class DecoderRunner<D: Device>: ModelRunner {
 
     /// stream += linear(x), or norm(linear(x)) where there is a norm after the block.
     private func add(_ x: D.Activation, _ linear: DecoderWeights<D>.Linear, postNorm: D.Vector?) {
-        guard let postNorm else {
+        guard let postNorm, let projected = buffers.projected else {
             device.linear(x, linear.matrix, bias: linear.bias, accumulate: true, into: buffers.stream)
             return
         }
-        device.linear(x, linear.matrix, bias: linear.bias, accumulate: false, into: buffers.block)
+        device.linear(x, linear.matrix, bias: linear.bias, accumulate: false, into: projected)
         device.addRMSNorm(
-            buffers.block, weight: postNorm, epsilon: configuration.normEpsilon, to: buffers.stream)
+            projected, weight: postNorm, epsilon: configuration.normEpsilon, to: buffers.stream)
     }
 
     private func normalise(_ x: D.Activation, _ norm: DecoderWeights<D>.Norm, into y: D.Activation) {

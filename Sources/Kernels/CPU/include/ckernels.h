@@ -149,10 +149,22 @@ bool mr_matrix_pack(mr_engine *engine, mr_matrix *matrix, int32_t part, const mr
 
 typedef enum { MR_SILU = 0, MR_GELU_TANH, MR_GELU, MR_RELU } mr_function;
 
+// Products of bfloat16 take inputs up to a multiple of this, zeros at the end.
+enum { MR_INPUT_STEP = 32 };
+
+// Float32 rows; or, `rounded`, rows that only products read, as these take them: mr_rounded_row_bytes apart. Their
+// width is a multiple of MR_INPUT_STEP, and so is what threads write of it.
 typedef struct {
     float *data;
-    ptrdiff_t stride;
+    ptrdiff_t stride; // of float32 rows
+    bool rounded;
 } mr_rows;
+
+size_t mr_rounded_row_bytes(const mr_engine *engine, int32_t width);
+// Of `rows` rounded rows, with room after them for what products read beyond.
+size_t mr_rounded_bytes(const mr_engine *engine, int32_t rows, int32_t width);
+// Widens one, for tests.
+void mr_widen_row(const mr_engine *engine, mr_rows rows, int32_t row, int32_t width, float *target);
 
 typedef struct {
     uint32_t type;
