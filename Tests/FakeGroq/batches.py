@@ -43,6 +43,8 @@ class Batches:
                 found["status"] = "cancelled"
             return self.document(self.shown(parts[1]))
         if len(parts) == 2 and parts[0] == "batches" and parts[1] in self.batches:
+            if self.fake.settings["state_status"] != 200:
+                raise Refusal(self.fake.settings["state_status"], "told_to", "Told not to say.")
             return self.document(await self.state(parts[1]))
         raise Refusal(404, "not_found", "No such file or batch.")
 

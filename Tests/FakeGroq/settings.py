@@ -46,8 +46,9 @@ DEFAULTS = {
     "upload_ms": 0,
     # What asking it to delete a file is answered with, if not 200.
     "delete_status": 200,
-    # Of what files hold.
+    # The same of what files hold, and of how a batch stands.
     "content_status": 200,
+    "state_status": 200,
 }
 
 

@@ -197,15 +197,17 @@ import Testing
 
     // MARK: What is gone
 
-    /// Results that cannot be had are waited for only so long; they may have been paid for.
-    @Test func resultsThatAreGoneAreComputedAgain() async throws {
-        let bed = try await ForwardingBed(["content_status": 404])
+    /// A batch, or results, that cannot be had are waited for only so long; they may have been paid for.
+    @Test(arguments: ["state_status", "content_status"])
+    func whatIsGoneIsComputedAgain(_ absent: String) async throws {
+        let bed = try await ForwardingBed([absent: 404])
         let batch = try await bed.submit(ForwardingTests.chats(4))
         try await work(
-            bed, batch, until: { _ in bed.log.all.contains { $0.contains("is given up") } }, spending: spending(bed))
+            bed, batch, until: { _ in try await self.accounts(bed, batch)[0].spent.money > .zero },
+            spending: spending(bed), change: { $0.absentMs = 200 })
         let lost = try await accounts(bed, batch)[0].spent
-        #expect(lost.money > .zero)
-        try await bed.fake.control(["content_status": 200])
+        #expect(bed.log.all.count { $0.contains("given up") } == 1)
+        try await bed.fake.control([absent: 200])
         try await work(bed, batch, until: { try await self.isOver($0, bed) }, spending: spending(bed))
         #expect(try await bed.queue.status(batch).counts.completed == 4)
         #expect(try await batches(bed) == 2)

@@ -10,7 +10,7 @@ enum {
     MR_TILE_QUERIES = 16 // most queries (rows * heads of a group) an attention tile holds
 };
 
-enum { MR_ROW_GRAIN = 4 }; // rows that a thread takes at least, where a row is little work
+enum { MR_ROW_GRAIN = 8 }; // rows that a thread takes at least, where a row is little work
 
 typedef struct mr_pool mr_pool;
 mr_pool *mr_pool_create(int32_t threads);

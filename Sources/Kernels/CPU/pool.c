@@ -66,8 +66,11 @@ struct mr_pool {
 static int32_t take_range(mr_pool *pool, int32_t *end) {
     int32_t begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
     do {
+        // Of items that differ, as sequences do, long ones may come first: no range is a large part of the job.
         int32_t left = pool->count - begin, share = left / (2 * pool->threads);
+        int32_t most = pool->count / (16 * pool->threads);
         if (left <= 0) return pool->count;
+        if (share > most) share = most;
         if (share < pool->grain) share = pool->grain;
         *end = begin + (share < left ? share : left);
     } while (!atomic_compare_exchange_weak_explicit(

@@ -118,6 +118,19 @@ struct UpstreamBatchBook: Sendable {
         try await records.change([record.name]) { $0[0] = nil }
     }
 
+    /// Removes the record of a batch that nobody can ask about. False: somebody can by now, or it is another
+    /// forwarder's.
+    func forget(_ record: UpstreamBatchRecord, orphanedSince: Int64) async throws(JobQueueError) -> Bool {
+        let keeper = keeper
+        return try await records.change([record.name]) { values in
+            guard let known = Self.decoded(values[0]), known.keeper == keeper, known.orphanedAt == orphanedSince else {
+                return false
+            }
+            values[0] = nil
+            return true
+        }
+    }
+
     // MARK: Keeping
 
     /// Takes on what is nobody's, and goes on keeping what is ours.

@@ -40,8 +40,8 @@ struct UpstreamBatchRecord: Codable, Equatable, Sendable {
     /// Not nil: everything is settled, and these files are left at the upstream to be deleted.
     var leftFiles: [String]?
     var deletions: Int?
-    /// How often the upstream said that it has no such batch, or no such file of results.
-    var absences: Int?
+    /// Since when the upstream says, whenever it is asked, that it has no such batch, or no such file of results.
+    var absentSince: Int64?
     /// Since when there is no backend of this name any more, or no key for it.
     var orphanedAt: Int64?
     /// The forwarder that looks after it, until then.

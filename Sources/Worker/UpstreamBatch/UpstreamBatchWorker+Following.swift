@@ -26,8 +26,15 @@ extension UpstreamBatchWorker {
             let renewed = try await queue.renew(
                 record.entries.map(\.lease), durationMs: settings.leaseMs, at: clock.now())
             try await book.renew(record, durationMs: settings.leaseMs, at: clock.now())
-            let state = try await client.state(id)
+            let state: UpstreamBatchClient.State
+            do throws(UpstreamBatchClient.Refusal) { state = try await client.state(id) } catch {
+                guard error.isAbsence else { throw error }
+                return try await miss(record, error)
+            }
             guard state.isOver else {
+                if record.absentSince != nil {
+                    guard try await book.update(record, { $0.absentSince = nil }) else { return }
+                }
                 // Cancelled here, or over: nobody waits for it. What it did compute is paid for in the end.
                 if renewed.allSatisfy({ $0 == .lost }), state.status != "cancelling" {
                     log.info("batch \(id) of \(record.target): none of its requests is wanted any more")
@@ -36,8 +43,6 @@ extension UpstreamBatchWorker {
                 return
             }
             try await settle(record, state, client)
-        } catch let error as UpstreamBatchClient.Refusal where error.isAbsence {
-            try await miss(record, error)
         } catch let error as UpstreamBatchClient.Refusal {
             log.warning("batch \(record.id ?? record.token): \(error); looking again later")
         } catch let error as JobQueueError {
@@ -51,23 +56,39 @@ extension UpstreamBatchWorker {
         _ record: UpstreamBatchRecord, _ state: UpstreamBatchClient.State, _ client: UpstreamBatchClient
     ) async throws {
         var lines: [Int: UpstreamBatchFile.Line] = [:]
+        var absence: UpstreamBatchClient.Refusal?
         for file in [state.errorFile, state.outputFile].compactMap(\.self) {
-            let found = UpstreamBatchFile.lines(try await client.content(file), count: record.entries.count)
-            for line in found { lines[line.number] = line }
+            do throws(UpstreamBatchClient.Refusal) {
+                let found = UpstreamBatchFile.lines(try await client.content(file), count: record.entries.count)
+                for line in found { lines[line.number] = line }
+            } catch {
+                guard error.isAbsence else { throw error }
+                absence = error
+            }
+        }
+        if let absence {
+            guard try await isGone(record, absence) else { return }
+            log.error("batch \(state.id): results are given up: \(absence)")
         }
         let now = clock.now()
         var settlements: [Settlement] = []
         var failures: [(lease: Lease, error: OutcomeError)] = []
         var costs = Array(repeating: Spending(), count: record.payers?.count ?? 0)
+        var unknown: Set<Int> = []
         for (number, entry) in record.entries.enumerated() {
             guard let line = lines[number] else {
                 failures.append((entry.lease, Self.missing(number, state, record)))
+                if absence != nil, let payer = entry.payer { unknown.insert(payer) }
                 continue
             }
             let (settlement, failure, cost) = take(line, entry, record)
             if let settlement { settlements.append(settlement) }
             if let failure { failures.append((entry.lease, failure)) }
             if let payer = entry.payer, costs.indices.contains(payer) { costs[payer] += cost }
+        }
+        // What nobody can tell the cost of counts as having cost what was set aside.
+        for payer in unknown where costs.indices.contains(payer) {
+            costs[payer] = record.payers?[payer].reserved ?? costs[payer]
         }
         for start in stride(from: 0, to: settlements.count, by: 500) {
             let part = Array(settlements[start..<min(settlements.count, start + 500)])

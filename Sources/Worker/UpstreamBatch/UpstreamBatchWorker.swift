@@ -16,6 +16,8 @@ package actor UpstreamBatchWorker {
         package var pollMs: Int64 = 30_000
         /// After this long without a sign of life another forwarder takes its batches on.
         package var keepMs: Int64 = 120_000
+        /// After this long a batch, or results, that an upstream says it has not are taken to be gone.
+        package var absentMs: Int64 = 600_000
         /// Requests and bytes of one file.
         package var maxLines = 5000
         package var maxFileBytes = 50 << 20
