@@ -147,7 +147,7 @@ package final class CPUDevice: Device {
         // Bytes are rounded by whole rows; and threads that round neighbouring pieces must not write the same words.
         let isRounded =
             computeType == .bfloat16 && !quantizesWeights && pieces % Int(MR_INPUT_STEP) == 0
-            && width <= Int(MR_MAX_BYTE_INPUTS)
+            && width <= Int(MR_MAX_ROUNDED_WIDTH)
         guard isRounded else { return try makeActivation(maxRows: maxRows, width: width) }
         return try CPUActivation(maxRows: maxRows, width: width, roundedBy: engine)
     }

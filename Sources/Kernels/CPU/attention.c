@@ -40,8 +40,6 @@ static void widen(const mr_engine *engine, mr_attention_tile *tile) {
     tile->spans_per_block = INT32_MAX;
 }
 
-// Item i is query chunk i % chunks of kv head i / chunks % kv_heads of tile i / chunks / kv_heads; a chunk is
-// up to MR_TILE_QUERIES of the query heads that share the kv head.
 // Outputs of a tile to rounded rows; `column` of the first one's row.
 static void round_outputs(const attention_job *job, const mr_attention_tile *tile, int32_t row, int32_t column) {
     const mr_engine *engine = job->engine;
@@ -52,6 +50,8 @@ static void round_outputs(const attention_job *job, const mr_attention_tile *til
     }
 }
 
+// Item i is query chunk i % chunks of kv head i / chunks % kv_heads of tile i / chunks / kv_heads; a chunk is
+// up to MR_TILE_QUERIES of the query heads that share the kv head.
 static void attend(void *context, int32_t begin, int32_t end, int32_t thread) {
     const attention_job *job = context;
     const mr_engine *engine = job->engine;

@@ -58,10 +58,6 @@ bool mr_engine_begin(mr_engine *engine, const mr_batch *batch) {
     return mr_buffer_reserve(&engine->tiles, tiles) && reserve_attention(engine);
 }
 
-size_t mr_rounded_row_bytes(const mr_engine *engine, int32_t width) {
-    return mr_input_stride(mr_bf16_row(engine->kernels.bf16_input_bytes, width));
-}
-
 size_t mr_rounded_bytes(const mr_engine *engine, int32_t rows, int32_t width) {
     return ((size_t)rows + MR_TILE_ROWS) * mr_rounded_row_bytes(engine, width);
 }

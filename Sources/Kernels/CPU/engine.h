@@ -191,6 +191,11 @@ static inline size_t mr_input_stride(size_t row_bytes) {
     return (lines | 1) * 64;
 }
 
+// Bytes from one rounded row to the next.
+static inline size_t mr_rounded_row_bytes(const mr_engine *engine, int32_t width) {
+    return mr_input_stride(mr_bf16_row(engine->kernels.bf16_input_bytes, width));
+}
+
 // Where element `column` of a rounded row lies.
 static inline char *mr_rounded_at(const mr_engine *engine, mr_rows rows, int32_t row, int32_t width, int32_t column) {
     return (char *)rows.data + (size_t)row * mr_rounded_row_bytes(engine, width) +

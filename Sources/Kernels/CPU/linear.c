@@ -163,8 +163,8 @@ static void run(mr_engine *engine, linear_job *job, mr_task task) {
         job->inputs = (const char *)job->x.data;
     } else if (precision != MR_FLOAT32) {
         int32_t inputs = job->matrix->inputs;
-        job->input_bytes = mr_input_stride(
-            precision == MR_INT8 ? mr_bytes_row(inputs) : mr_bf16_row(engine->kernels.bf16_input_bytes, inputs));
+        job->input_bytes =
+            precision == MR_INT8 ? mr_input_stride(mr_bytes_row(inputs)) : mr_rounded_row_bytes(engine, inputs);
         job->inputs = engine->inputs.data;
         mr_task round = precision == MR_INT8 ? quantize_rows : round_rows;
         mr_pool_run(engine->pool, job->rows, MR_ROW_GRAIN, round, job);

@@ -19,9 +19,6 @@ typedef struct {
     mr_function function;
 } row_job;
 
-// A row is computed here, then rounded: it stays in the first-level cache.
-enum { MAX_ROUNDED_WIDTH = MR_MAX_BYTE_INPUTS };
-
 static float *row(mr_rows rows, int32_t index) { return rows.data + index * rows.stride; }
 
 static void run(mr_engine *engine, row_job *job, int32_t rows, mr_task task) {
@@ -69,7 +66,8 @@ void mr_add_positions(mr_engine *engine, const mr_table *table, int32_t offset, 
     run(engine, &job, engine->batch.rows, add_position_rows);
 }
 
-// Where row r of the job's y is to be computed: in place, or in `room`, from which round_row takes it.
+// Where row r of the job's y is to be computed: in place, or in `room`, from which round_row takes it while it is in
+// the first-level cache.
 static float *result_row(const row_job *job, int32_t r, float *room) {
     return job->y.rounded ? room : row(job->y, r);
 }
@@ -83,7 +81,7 @@ static void round_row(const row_job *job, int32_t r, const float *result) {
 static void rms_norm_rows(void *context, int32_t begin, int32_t end, int32_t thread) {
     (void)thread;
     const row_job *job = context;
-    float room[MAX_ROUNDED_WIDTH];
+    float room[MR_MAX_ROUNDED_WIDTH];
     for (int32_t r = begin; r < end; r++) {
         float *y = result_row(job, r, room);
         job->engine->kernels.rms_norm(row(job->x, r), job->weight, job->epsilon, y, job->width);
@@ -114,7 +112,7 @@ void mr_add_rms_norm(
 static void layer_norm_rows(void *context, int32_t begin, int32_t end, int32_t thread) {
     (void)thread;
     const row_job *job = context;
-    float room[MAX_ROUNDED_WIDTH];
+    float room[MR_MAX_ROUNDED_WIDTH];
     for (int32_t r = begin; r < end; r++) {
         float *y = result_row(job, r, room);
         job->engine->kernels.layer_norm(row(job->x, r), job->weight, job->bias, job->epsilon, y, job->width);

@@ -72,12 +72,21 @@ struct UpstreamBatchBook: Sendable {
     func update(
         _ record: UpstreamBatchRecord, _ body: @Sendable (inout UpstreamBatchRecord) -> Void
     ) async throws(JobQueueError) -> Bool {
+        try await changeOurs(record) { value, known in
+            body(&known)
+            value = Self.encoded(known)
+            return true
+        }
+    }
+
+    private func changeOurs(
+        _ record: UpstreamBatchRecord,
+        _ body: @Sendable (_ value: inout [UInt8]?, _ known: inout UpstreamBatchRecord) -> Bool
+    ) async throws(JobQueueError) -> Bool {
         let keeper = keeper
         return try await records.change([record.name]) { values in
             guard var known = Self.decoded(values[0]), known.keeper == keeper else { return false }
-            body(&known)
-            values[0] = Self.encoded(known)
-            return true
+            return body(&values[0], &known)
         }
     }
 
@@ -121,12 +130,9 @@ struct UpstreamBatchBook: Sendable {
     /// Removes the record of a batch that nobody can ask about. False: somebody can by now, or it is another
     /// forwarder's.
     func forget(_ record: UpstreamBatchRecord, orphanedSince: Int64) async throws(JobQueueError) -> Bool {
-        let keeper = keeper
-        return try await records.change([record.name]) { values in
-            guard let known = Self.decoded(values[0]), known.keeper == keeper, known.orphanedAt == orphanedSince else {
-                return false
-            }
-            values[0] = nil
+        try await changeOurs(record) { value, known in
+            guard known.orphanedAt == orphanedSince else { return false }
+            value = nil
             return true
         }
     }

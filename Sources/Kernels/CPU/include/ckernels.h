@@ -151,16 +151,17 @@ typedef enum { MR_SILU = 0, MR_GELU_TANH, MR_GELU, MR_RELU } mr_function;
 
 // Products of bfloat16 take inputs up to a multiple of this, zeros at the end.
 enum { MR_INPUT_STEP = 32 };
+// Widest row that is rounded where it is made.
+enum { MR_MAX_ROUNDED_WIDTH = 1 << 15 };
 
-// Float32 rows; or, `rounded`, rows that only products read, as these take them: mr_rounded_row_bytes apart. Their
-// width is a multiple of MR_INPUT_STEP, and so is what threads write of it.
+// Float32 rows; or, `rounded`, rows that only products read, as these take them. Their width is a multiple of
+// MR_INPUT_STEP, and so is what threads write of it.
 typedef struct {
     float *data;
     ptrdiff_t stride; // of float32 rows
     bool rounded;
 } mr_rows;
 
-size_t mr_rounded_row_bytes(const mr_engine *engine, int32_t width);
 // Of `rows` rounded rows, with room after them for what products read beyond.
 size_t mr_rounded_bytes(const mr_engine *engine, int32_t rows, int32_t width);
 // Widens one, for tests.
