@@ -157,7 +157,8 @@ extension CPUDevice {
     ) throws -> Logits {
         precondition(x.width == matrix.inputs && rows >= 0 && rows <= x.maxRows)
         check(bias, count: matrix.outputs)
-        let bytes = rows * matrix.outputs * 4
+        let stride = rowStride(matrix.outputs)
+        let bytes = rows * stride * 4
         if logitsMemory == nil || logitsMemory!.bytes < bytes {
             logitsMemory = nil
             logitsMemory = try CPUMemory(bytes: bytes, for: "\(rows) rows of logits")
@@ -165,8 +166,8 @@ extension CPUDevice {
         let target = logitsMemory!.floats
         mr_logits(
             engine, x.anyRows, Int32(rows), matrix.handle, bias?.pointer, softCap ?? 0,
-            mr_rows(data: target, stride: matrix.outputs, rounded: false))
-        return Logits(rows: rows, vocabulary: matrix.outputs, base: target)
+            mr_rows(data: target, stride: stride, rounded: false))
+        return Logits(rows: rows, vocabulary: matrix.outputs, stride: stride, base: target)
     }
 
     package func addMixture(

@@ -70,6 +70,10 @@ package final class CPUTable {
     }
 }
 
+/// Floats from one row of `width` float32 to the next: whole cache lines, an odd number of them, so that rows of one tile
+/// fall into different sets of the caches whatever the width.
+func rowStride(_ width: Int) -> Int { ((width + 15) / 16 | 1) * 16 }
+
 /// A buffer `[maxRows, width]`.
 package final class CPUActivation {
     package let maxRows: Int
@@ -77,17 +81,20 @@ package final class CPUActivation {
     let memory: CPUMemory
     /// Not nil: rows are rounded, as products take them, by this engine.
     let rounding: OpaquePointer?
+    /// Floats from row to row, where they are not rounded.
+    private let stride: Int
 
     init(maxRows: Int, width: Int, roundedBy engine: OpaquePointer? = nil) throws {
         self.maxRows = maxRows
         self.width = width
+        stride = rowStride(width)
         rounding = engine
-        let bytes = engine.map { mr_rounded_bytes($0, Int32(maxRows), Int32(width)) } ?? maxRows * width * 4
+        let bytes = engine.map { mr_rounded_bytes($0, Int32(maxRows), Int32(width)) } ?? maxRows * stride * 4
         memory = try CPUMemory(bytes: bytes, for: "an activation of \(maxRows) rows")
     }
 
     /// For operations that take both forms.
-    var anyRows: mr_rows { mr_rows(data: memory.floats, stride: width, rounded: rounding != nil) }
+    var anyRows: mr_rows { mr_rows(data: memory.floats, stride: stride, rounded: rounding != nil) }
 
     var rows: mr_rows {
         precondition(rounding == nil, "an operation on float32 rows is given rounded ones")
@@ -103,11 +110,11 @@ package final class CPUActivation {
                 mr_widen_row(rounding, anyRows, Int32(row), Int32(width), &values)
                 return values
             }
-            return Array(UnsafeBufferPointer(start: memory.floats + row * width, count: width))
+            return Array(UnsafeBufferPointer(start: memory.floats + row * stride, count: width))
         }
         set {
             precondition(row >= 0 && row < maxRows && newValue.count == width && rounding == nil)
-            (memory.floats + row * width).update(from: newValue, count: width)
+            (memory.floats + row * stride).update(from: newValue, count: width)
         }
     }
 }

@@ -4,11 +4,14 @@
 package struct Logits {
     package let rows: Int
     package let vocabulary: Int
-    package let base: UnsafePointer<Float>
+    /// Floats from row to row.
+    private let stride: Int
+    private let base: UnsafePointer<Float>
 
-    package init(rows: Int, vocabulary: Int, base: UnsafePointer<Float>) {
+    package init(rows: Int, vocabulary: Int, stride: Int? = nil, base: UnsafePointer<Float>) {
         self.rows = rows
         self.vocabulary = vocabulary
+        self.stride = stride ?? vocabulary
         self.base = base
     }
 
@@ -17,7 +20,7 @@ package struct Logits {
         _ index: Int, _ body: (UnsafeBufferPointer<Float>) throws(E) -> R
     ) throws(E) -> R {
         precondition(index >= 0 && index < rows)
-        return try body(UnsafeBufferPointer(start: base + index * vocabulary, count: vocabulary))
+        return try body(UnsafeBufferPointer(start: base + index * stride, count: vocabulary))
     }
 
     /// Row `index` as a span of `vocabulary` floats that the sampler may alter.
@@ -26,7 +29,7 @@ package struct Logits {
     ) throws(E) -> R {
         precondition(index >= 0 && index < rows)
         let row = UnsafeMutableBufferPointer(
-            start: UnsafeMutablePointer(mutating: base + index * vocabulary), count: vocabulary)
+            start: UnsafeMutablePointer(mutating: base + index * stride), count: vocabulary)
         var span = row.mutableSpan
         return try body(&span)
     }

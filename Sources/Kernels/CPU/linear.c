@@ -38,7 +38,7 @@ static void round_rows(void *context, int32_t begin, int32_t end, int32_t thread
 static void quantize_rows(void *context, int32_t begin, int32_t end, int32_t thread) {
     (void)thread;
     const linear_job *job = context;
-    float turned[MR_MAX_BYTE_INPUTS];
+    _Alignas(64) float turned[MR_MAX_BYTE_INPUTS];
     for (int32_t r = begin; r < end; r++) {
         const mr_kernels *kernels = &job->engine->kernels;
         kernels->turn(job->x.data + r * job->x.stride, job->matrix->inputs, turned);

@@ -1,5 +1,6 @@
-// The engine's threads: the caller and count - 1 workers, which take ranges of a job from a shared counter: each a
-// share of what is left, so that ranges are large at first and small when threads have to end together.
+// The engine's threads: the caller and count - 1 workers. Each begins with a share of the job of its own, the same rows
+// of every job of a step, which it then finds in its own caches; it takes ranges of what is left of it, large ones at
+// first and small ones when threads have to end together, and then goes on with what others have left.
 //
 // A worker that finds nothing to do spins for some microseconds, because the next job of a step follows at
 // once, and then sleeps in a futex. Which thread takes which range never shows in results: ranges are output
@@ -46,42 +47,58 @@ typedef struct {
     pthread_t thread;
 } worker;
 
+// Items that one thread begins with, on a cache line of their own.
+typedef struct {
+    _Alignas(64) atomic_int next; // first item nobody has taken
+    int32_t end;
+} share;
+
 struct mr_pool {
     int32_t threads;
     mr_task function;
     void *context;
-    int32_t count;
     int32_t grain;
+    int32_t most; // items of a range
     // Each on a cache line of its own, since all threads write to them.
     _Alignas(64) atomic_uint epoch; // number of the current job
     _Alignas(64) atomic_uint sleepers; // workers in (or entering) futex_wait on epoch
-    _Alignas(64) atomic_int next; // first item nobody has taken
     _Alignas(64) atomic_uint busy; // workers that have not finished the current job
     _Alignas(64) atomic_uint waiting; // 1 while the caller sleeps on busy
     atomic_bool stop;
     worker *workers;
+    share *shares; // [threads]
 };
 
-// Takes a range that begins at the returned item; `count` if none is left.
-static int32_t take_range(mr_pool *pool, int32_t *end) {
-    int32_t begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
+// Takes the range begin..<end of a share; false if none is left.
+static bool take_range(const mr_pool *pool, share *share, int32_t *begin, int32_t *end) {
+    *begin = atomic_load_explicit(&share->next, memory_order_relaxed);
     do {
-        // Of items that differ, as sequences do, long ones may come first: no range is a large part of the job.
-        int32_t left = pool->count - begin, share = left / (2 * pool->threads);
-        int32_t most = pool->count / (16 * pool->threads);
-        if (left <= 0) return pool->count;
-        if (share > most) share = most;
-        if (share < pool->grain) share = pool->grain;
-        *end = begin + (share < left ? share : left);
+        int32_t left = share->end - *begin, count = left / 2;
+        if (left <= 0) return false;
+        if (count > pool->most) count = pool->most;
+        if (count < pool->grain) count = pool->grain;
+        *end = *begin + (count < left ? count : left);
     } while (!atomic_compare_exchange_weak_explicit(
-        &pool->next, &begin, *end, memory_order_relaxed, memory_order_relaxed));
-    return begin;
+        &share->next, begin, *end, memory_order_relaxed, memory_order_relaxed));
+    return true;
 }
 
 static void take_ranges(mr_pool *pool, int32_t thread) {
-    int32_t end = 0;
-    for (int32_t begin; (begin = take_range(pool, &end)) < pool->count;) {
-        pool->function(pool->context, begin, end, thread);
+    int32_t begin, end;
+    for (int32_t i = 0; i < pool->threads; i++) {
+        share *share = &pool->shares[(thread + i) % pool->threads];
+        while (take_range(pool, share, &begin, &end)) pool->function(pool->context, begin, end, thread);
+    }
+}
+
+static void divide(mr_pool *pool, int32_t count, int32_t grain) {
+    pool->grain = grain;
+    // Of items that differ, as sequences do, long ones may come first: no range is a large part of the job.
+    pool->most = count / (16 * pool->threads);
+    for (int32_t i = 0; i < pool->threads; i++) {
+        int32_t begin = (int32_t)((int64_t)count * i / pool->threads);
+        atomic_store_explicit(&pool->shares[i].next, begin, memory_order_relaxed);
+        pool->shares[i].end = (int32_t)((int64_t)count * (i + 1) / pool->threads);
     }
 }
 
@@ -122,9 +139,7 @@ void mr_pool_run(mr_pool *pool, int32_t count, int32_t grain, mr_task function, 
     }
     pool->function = function;
     pool->context = context;
-    pool->count = count;
-    pool->grain = grain;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    divide(pool, count, grain);
     atomic_store_explicit(&pool->busy, (unsigned)pool->threads - 1, memory_order_relaxed);
     publish(pool);
     take_ranges(pool, 0);
@@ -146,22 +161,28 @@ static void join_workers(mr_pool *pool, int32_t count) {
     for (int32_t i = 0; i < count; i++) pthread_join(pool->workers[i].thread, NULL);
 }
 
+static void release(mr_pool *pool) {
+    free(pool->workers);
+    free(pool->shares);
+    free(pool);
+}
+
 mr_pool *mr_pool_create(int32_t threads) {
     mr_pool *pool = NULL;
     if (posix_memalign((void **)&pool, 64, sizeof *pool) != 0) return NULL;
     memset(pool, 0, sizeof *pool);
     pool->threads = threads;
     pool->workers = calloc((size_t)threads, sizeof *pool->workers);
-    if (pool->workers == NULL) {
-        free(pool);
+    bool shares = posix_memalign((void **)&pool->shares, 64, (size_t)threads * sizeof *pool->shares) == 0;
+    if (!shares || pool->workers == NULL) {
+        release(pool);
         return NULL;
     }
     for (int32_t i = 0; i < threads - 1; i++) {
         pool->workers[i] = (worker){.pool = pool, .index = i + 1};
         if (pthread_create(&pool->workers[i].thread, NULL, work, &pool->workers[i]) != 0) {
             join_workers(pool, i);
-            free(pool->workers);
-            free(pool);
+            release(pool);
             return NULL;
         }
     }
@@ -170,8 +191,7 @@ mr_pool *mr_pool_create(int32_t threads) {
 
 void mr_pool_destroy(mr_pool *pool) {
     join_workers(pool, pool->threads - 1);
-    free(pool->workers);
-    free(pool);
+    release(pool);
 }
 
 int32_t mr_online_cpus(void) {

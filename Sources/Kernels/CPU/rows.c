@@ -81,7 +81,7 @@ static void round_row(const row_job *job, int32_t r, const float *result) {
 static void rms_norm_rows(void *context, int32_t begin, int32_t end, int32_t thread) {
     (void)thread;
     const row_job *job = context;
-    float room[MR_MAX_ROUNDED_WIDTH];
+    _Alignas(64) float room[MR_MAX_ROUNDED_WIDTH];
     for (int32_t r = begin; r < end; r++) {
         float *y = result_row(job, r, room);
         job->engine->kernels.rms_norm(row(job->x, r), job->weight, job->epsilon, y, job->width);
@@ -112,7 +112,7 @@ void mr_add_rms_norm(
 static void layer_norm_rows(void *context, int32_t begin, int32_t end, int32_t thread) {
     (void)thread;
     const row_job *job = context;
-    float room[MR_MAX_ROUNDED_WIDTH];
+    _Alignas(64) float room[MR_MAX_ROUNDED_WIDTH];
     for (int32_t r = begin; r < end; r++) {
         float *y = result_row(job, r, room);
         job->engine->kernels.layer_norm(row(job->x, r), job->weight, job->bias, job->epsilon, y, job->width);
