@@ -19,7 +19,7 @@ INLINE void score_spans(const attention *at, int kind, int rows, int32_t query, 
     }
     const char *a = at->rounded + (size_t)query * at->query_bytes;
     int32_t steps = key_steps(kind, at->tile->head_width);
-    product(kind, rows, spans * SPAN_VECTORS, sums, a, at->query_bytes, keys, MR_SPAN * 4, steps);
+    product(kind, rows, spans * SPAN_VECTORS, sums, a, at->query_bytes, keys, MR_SPAN * 4, steps, NOTHING_AHEAD);
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++) {
         float *scores = at->scores + (size_t)(query + r) * (size_t)at->scores_stride + span * MR_SPAN;
@@ -70,7 +70,7 @@ INLINE void add_values(
     size_t step = step_bytes(kind);
     if (kind == FLOATS) {
         for (int c = 0; c < columns; c++) values[c] += (size_t)from * stride;
-        product(kind, rows, columns, sums, weights + (size_t)from * step, row, values, stride, to - from);
+        product(kind, rows, columns, sums, weights + (size_t)from * step, row, values, stride, to - from, NOTHING_AHEAD);
         return;
     }
     int32_t pair = from / 2;
@@ -83,7 +83,7 @@ INLINE void add_values(
     const char *here[MAX_COLUMNS];
     for (int c = 0; c < columns; c++) here[c] = values[c] + (size_t)pair * stride;
     if (to / 2 > pair)
-        product(kind, rows, columns, sums, weights + (size_t)pair * step, row, here, stride, to / 2 - pair);
+        product(kind, rows, columns, sums, weights + (size_t)pair * step, row, here, stride, to / 2 - pair, NOTHING_AHEAD);
     if (to % 2 != 0 && to / 2 >= pair) {
         size_t at_pair = (size_t)(to / 2) * stride;
         add_half_pair(

@@ -1,7 +1,8 @@
 // Tiles of products of bytes_body.h over product_body.h: up to 12 rows by 32 outputs in registers, four inputs a step.
 
 INLINE void
-bytes_tile(int rows, const char *a, size_t a_bytes, const char *panel, int32_t inputs, float *out) {
+bytes_tile(
+    int rows, const char *a, size_t a_bytes, const char *panel, int32_t inputs, mr_ahead ahead, float *out) {
     const int32_t steps = (int32_t)(mr_byte_inputs(inputs) / 4);
     const char *tail = panel + (size_t)steps * MR_PANEL * 4, *w[MAX_COLUMNS];
     vf sums[MAX_ROWS][MAX_COLUMNS];
@@ -12,7 +13,7 @@ bytes_tile(int rows, const char *a, size_t a_bytes, const char *panel, int32_t i
 #pragma clang loop unroll(full)
         for (int r = 0; r < rows; r++) sums[r][c] = offset;
     }
-    product(BYTES, rows, MAX_COLUMNS, sums, a + MR_BYTE_HEADER, a_bytes, w, MR_PANEL * 4, steps);
+    product(BYTES, rows, MAX_COLUMNS, sums, a + MR_BYTE_HEADER, a_bytes, w, MR_PANEL * 4, steps, ahead);
     const char *scales = tail + MR_PANEL * 4;
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++) {
@@ -26,8 +27,9 @@ bytes_tile(int rows, const char *a, size_t a_bytes, const char *panel, int32_t i
 }
 
 static void
-tile_bytes(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
-#define RUN(n) bytes_tile(n, a, a_bytes, panel, inputs, out)
+tile_bytes(
+    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, mr_ahead ahead, float *out) {
+#define RUN(n) bytes_tile(n, a, a_bytes, panel, inputs, ahead, out)
     MR_CONSTANT_ROWS_12(rows, RUN)
 #undef RUN
 }

@@ -44,7 +44,9 @@ static void quantize(const float *x, int32_t count, void *target) {
 }
 
 static void
-tile_bytes(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
+tile_bytes(
+    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, mr_ahead ahead, float *out) {
+    (void)ahead;
     const size_t count = mr_byte_inputs(inputs);
     const int8_t *w = panel;
     const char *tail = (const char *)panel + count * MR_PANEL;
@@ -64,5 +66,5 @@ tile_bytes(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32
 void mr_bytes_scalar(mr_kernels *kernels) {
     kernels->turn = turn;
     kernels->quantize = quantize;
-    kernels->products[MR_INT8] = (mr_tile_product){4, 1, MR_BLOCK_BYTES, tile_bytes};
+    kernels->products[MR_INT8] = (mr_tile_product){4, 1, MR_BLOCK_BYTES, MR_PIECE, tile_bytes};
 }

@@ -31,7 +31,7 @@ static double peak_bytes(int64_t steps) {
 void mr_bytes_vnni(mr_kernels *kernels) {
     kernels->turn = turn;
     kernels->quantize = quantize;
-    kernels->products[MR_INT8] = (mr_tile_product){MAX_ROWS, 1, MR_BLOCK_BYTES, tile_bytes};
+    kernels->products[MR_INT8] = (mr_tile_product){MAX_ROWS, 1, MR_BLOCK_BYTES, MR_PIECE, tile_bytes};
     kernels->peaks[MR_INT8] = peak_bytes;
 }
 #endif

@@ -7,6 +7,7 @@ enum {
     MR_SPAN = 16, // positions in a span of the KV cache: one vector of scores
     MR_TILE_ROWS = 32, // most rows any gemm tile computes at once
     MR_BLOCK_BYTES = 512 * 1024, // most instruction sets' block_bytes, below
+    MR_PIECE = 2 << 20, // and their piece_operations
     MR_TILE_QUERIES = 16 // most queries (rows * heads of a group) an attention tile holds
 };
 
@@ -61,15 +62,22 @@ typedef struct {
     int32_t rows;
 } mr_row_tile;
 
+// What is wanted next: cache lines that come from memory while a product is made.
+typedef struct {
+    const char *from;
+    int32_t lines;
+} mr_ahead;
+
 // Dot products of a tile of rows and a panel.
 typedef struct {
     int32_t rows; // most of a tile
     int32_t step; // tiles begin at multiples of it
     int32_t block_bytes; // of rows that meet a panel at once: they stay in the second-level cache
+    int32_t piece_operations; // that take about ten microseconds: worth taking, and few enough that threads end together
     // out [rows][MR_PANEL] = a [rows][inputs] x panel; `a_bytes` from row to row. May read as many rows of `a`, and
-    // write as many of `out`, as a tile has at most.
+    // write as many of `out`, as a tile has at most. Asks memory for about what lies ahead.
     void (*multiply)(
-        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out);
+        const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, mr_ahead ahead, float *out);
 } mr_tile_product;
 
 // What an instruction set provides. Every function computes each row (query, element) the same way whatever

@@ -24,12 +24,20 @@ enum {
     PANEL_STEP = MR_TILE_PAIRS * PANEL_LINE,
     OUT_LINE = MR_PANEL * 4,
     BLOCK_BYTES = 1024 * 1024, // CPUs with tiles have 2 MB of second-level cache a core
+    PIECE = 16 << 20,
 };
 
-INLINE void up_to_16_rows(int kind, const char *a, size_t a_bytes, const char *panel, int32_t steps, void *out) {
+// One step's share of what lies ahead.
+INLINE void fetch(mr_ahead *ahead, int32_t lines) {
+    for (int32_t i = 0; i < lines; i++, ahead->from += 64) __builtin_prefetch(ahead->from, 0, 2);
+}
+
+INLINE void up_to_16_rows(int kind, const char *a, size_t a_bytes, const char *panel, int32_t steps, mr_ahead ahead, void *out) {
+    const int32_t fetched = (ahead.lines + steps - 1) / steps;
     TILE_ZERO(0);
     TILE_ZERO(1);
     for (int32_t s = 0; s < steps; s++, a += STEP_BYTES, panel += PANEL_STEP) {
+        fetch(&ahead, fetched);
         TILE_LOAD(4, a, a_bytes);
         TILE_LOAD(6, panel, PANEL_LINE);
         MULTIPLY(kind, 0, 4, 6);
@@ -40,7 +48,8 @@ INLINE void up_to_16_rows(int kind, const char *a, size_t a_bytes, const char *p
     TILE_STORE(1, (char *)out + MR_TILE_LINE, OUT_LINE);
 }
 
-INLINE void up_to_32_rows(int kind, const char *a, size_t a_bytes, const char *panel, int32_t steps, void *out) {
+INLINE void up_to_32_rows(int kind, const char *a, size_t a_bytes, const char *panel, int32_t steps, mr_ahead ahead, void *out) {
+    const int32_t fetched = (ahead.lines + steps - 1) / steps;
     const char *lower = a + MR_TILE_HEIGHT * a_bytes;
     char *lower_out = (char *)out + MR_TILE_HEIGHT * OUT_LINE;
     TILE_ZERO(0);
@@ -48,6 +57,7 @@ INLINE void up_to_32_rows(int kind, const char *a, size_t a_bytes, const char *p
     TILE_ZERO(2);
     TILE_ZERO(3);
     for (int32_t s = 0; s < steps; s++, a += STEP_BYTES, lower += STEP_BYTES, panel += PANEL_STEP) {
+        fetch(&ahead, fetched);
         TILE_LOAD(4, a, a_bytes);
         TILE_LOAD(6, panel, PANEL_LINE);
         MULTIPLY(kind, 0, 4, 6);
@@ -64,25 +74,28 @@ INLINE void up_to_32_rows(int kind, const char *a, size_t a_bytes, const char *p
 }
 
 INLINE void multiply_tiles(
-    int kind, const char *a, size_t a_bytes, int32_t rows, const char *panel, size_t input_bytes, void *out) {
+    int kind, const char *a, size_t a_bytes, int32_t rows, const char *panel, size_t input_bytes, mr_ahead ahead,
+    void *out) {
     int32_t steps = (int32_t)((input_bytes + STEP_BYTES - 1) / STEP_BYTES);
     USE_TILES(&mr_tiles_of_products);
     if (rows > MR_TILE_HEIGHT)
-        up_to_32_rows(kind, a, a_bytes, panel, steps, out);
+        up_to_32_rows(kind, a, a_bytes, panel, steps, ahead, out);
     else
-        up_to_16_rows(kind, a, a_bytes, panel, steps, out);
+        up_to_16_rows(kind, a, a_bytes, panel, steps, ahead, out);
 }
 
 static void
-tile_bf16(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
-    multiply_tiles(PAIRS, a, a_bytes, rows, panel, (size_t)inputs * 2, out);
+tile_bf16(
+    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, mr_ahead ahead, float *out) {
+    multiply_tiles(PAIRS, a, a_bytes, rows, panel, (size_t)inputs * 2, ahead, out);
 }
 
 // Sums of whole numbers come to lie where the result does, and are then scaled in place.
 static void
-tile_bytes(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
+tile_bytes(
+    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, mr_ahead ahead, float *out) {
     const char *tail = (const char *)panel + mr_byte_inputs(inputs) * MR_PANEL, *row = a;
-    multiply_tiles(BYTES, row + MR_BYTE_HEADER, a_bytes, rows, panel, (size_t)inputs, out);
+    multiply_tiles(BYTES, row + MR_BYTE_HEADER, a_bytes, rows, panel, (size_t)inputs, ahead, out);
     for (int32_t r = 0; r < rows; r++, row += a_bytes, out += MR_PANEL) {
         vf scale = v_set(*(const float *)(const void *)row);
 #pragma clang loop unroll(full)
@@ -126,8 +139,8 @@ static double peak_bytes(int64_t steps) { return run_peak(BYTES, steps); }
 
 void mr_gemm_amx(mr_kernels *kernels) {
     kernels->round_inputs = round_inputs;
-    kernels->products[MR_BFLOAT16] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, BLOCK_BYTES, tile_bf16};
-    kernels->products[MR_INT8] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, BLOCK_BYTES, tile_bytes};
+    kernels->products[MR_BFLOAT16] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, BLOCK_BYTES, PIECE, tile_bf16};
+    kernels->products[MR_INT8] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, BLOCK_BYTES, 2 * PIECE, tile_bytes};
     kernels->peaks[MR_BFLOAT16] = peak_bf16;
     kernels->peaks[MR_INT8] = peak_bytes;
 }

@@ -19,8 +19,8 @@ enum { MAX_ROWS = 6, MAX_COLUMNS = 2, TILE_COLUMNS = 2 };
 #pragma clang attribute pop
 
 void mr_gemm_avx2(mr_kernels *kernels) {
-    kernels->products[MR_FLOAT32] = (mr_tile_product){MAX_ROWS, 1, MR_BLOCK_BYTES, tile_f32};
-    kernels->products[MR_BFLOAT16] = (mr_tile_product){MAX_ROWS, 1, MR_BLOCK_BYTES, tile_bf16};
+    kernels->products[MR_FLOAT32] = (mr_tile_product){MAX_ROWS, 1, MR_BLOCK_BYTES, MR_PIECE, tile_f32};
+    kernels->products[MR_BFLOAT16] = (mr_tile_product){MAX_ROWS, 1, MR_BLOCK_BYTES, MR_PIECE, tile_bf16};
     kernels->finish = finish;
     kernels->gate = gate;
     kernels->peaks[MR_FLOAT32] = peak_f32;

@@ -22,7 +22,7 @@ void mr_gemm_avx512bf16(mr_kernels *kernels) {
     kernels->bf16_input_bytes = 2;
     kernels->round_inputs = round_inputs;
     kernels->to_bf16 = to_bf16;
-    kernels->products[MR_BFLOAT16] = (mr_tile_product){MAX_ROWS, 1, MR_BLOCK_BYTES, tile_bf16};
+    kernels->products[MR_BFLOAT16] = (mr_tile_product){MAX_ROWS, 1, MR_BLOCK_BYTES, MR_PIECE, tile_bf16};
     kernels->peaks[MR_FLOAT32] = peak_f32;
     kernels->peaks[MR_BFLOAT16] = peak_bf16;
     kernels->peak_read = peak_read;

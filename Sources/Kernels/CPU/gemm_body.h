@@ -4,7 +4,8 @@
 // MAX_TILE_ROWS x TILE_COLUMNS vectors of sums in registers; as many passes over the rows as the panel is
 // wide.
 INLINE void
-gemm_tile(int kind, int rows, const char *a, size_t a_bytes, const char *panel, int32_t steps, float *out) {
+gemm_tile(
+    int kind, int rows, const char *a, size_t a_bytes, const char *panel, int32_t steps, mr_ahead ahead, float *out) {
     for (int32_t n = 0; n < MR_PANEL; n += TILE_COLUMNS * LANES) {
         vf sums[MAX_ROWS][MAX_COLUMNS];
         const char *w[MAX_COLUMNS];
@@ -14,7 +15,7 @@ gemm_tile(int kind, int rows, const char *a, size_t a_bytes, const char *panel, 
 #pragma clang loop unroll(full)
             for (int r = 0; r < rows; r++) sums[r][c] = v_zero();
         }
-        product(kind, rows, TILE_COLUMNS, sums, a, a_bytes, w, MR_PANEL * 4, steps);
+        product(kind, rows, TILE_COLUMNS, sums, a, a_bytes, w, MR_PANEL * 4, steps, n == 0 ? ahead : NOTHING_AHEAD);
 #pragma clang loop unroll(full)
         for (int r = 0; r < rows; r++) {
 #pragma clang loop unroll(full)
@@ -25,16 +26,18 @@ gemm_tile(int kind, int rows, const char *a, size_t a_bytes, const char *panel, 
 
 #ifdef MR_FLOAT_TILES
 static void
-tile_f32(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
-#define RUN(n) gemm_tile(FLOATS, n, a, a_bytes, panel, inputs, out)
+tile_f32(
+    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, mr_ahead ahead, float *out) {
+#define RUN(n) gemm_tile(FLOATS, n, a, a_bytes, panel, inputs, ahead, out)
     MR_CONSTANT_TILE_ROWS(rows, RUN)
 #undef RUN
 }
 #endif
 
 static void
-tile_bf16(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
-#define RUN(n) gemm_tile(MATRIX_KIND, n, a, a_bytes, panel, (inputs + 1) / 2, out)
+tile_bf16(
+    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, mr_ahead ahead, float *out) {
+#define RUN(n) gemm_tile(MATRIX_KIND, n, a, a_bytes, panel, (inputs + 1) / 2, ahead, out)
     MR_CONSTANT_TILE_ROWS(rows, RUN)
 #undef RUN
 }

@@ -12,7 +12,9 @@ static void to_bf16(const float *x, int32_t count, uint16_t *target) {
 }
 
 static void
-tile_f32(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
+tile_f32(
+    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, mr_ahead ahead, float *out) {
+    (void)ahead;
     const float *w = panel;
     for (int32_t r = 0; r < rows; r++) {
         const float *x = (const float *)((const char *)a + (size_t)r * a_bytes);
@@ -25,7 +27,9 @@ tile_f32(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t
 }
 
 static void
-tile_bf16(const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, float *out) {
+tile_bf16(
+    const void *a, size_t a_bytes, int32_t rows, const void *panel, int32_t inputs, mr_ahead ahead, float *out) {
+    (void)ahead;
     const uint16_t *w = panel;
     for (int32_t r = 0; r < rows; r++) {
         const float *x = (const float *)((const char *)a + (size_t)r * a_bytes);
@@ -70,8 +74,8 @@ void mr_gemm_scalar(mr_kernels *kernels) {
     kernels->bf16_input_bytes = 4;
     kernels->round_inputs = round_inputs;
     kernels->to_bf16 = to_bf16;
-    kernels->products[MR_FLOAT32] = (mr_tile_product){4, 1, MR_BLOCK_BYTES, tile_f32};
-    kernels->products[MR_BFLOAT16] = (mr_tile_product){4, 1, MR_BLOCK_BYTES, tile_bf16};
+    kernels->products[MR_FLOAT32] = (mr_tile_product){4, 1, MR_BLOCK_BYTES, MR_PIECE, tile_f32};
+    kernels->products[MR_BFLOAT16] = (mr_tile_product){4, 1, MR_BLOCK_BYTES, MR_PIECE, tile_bf16};
     kernels->finish = finish;
     kernels->gate = gate;
 }

@@ -3,10 +3,7 @@
 // number of rows nor the division of work can change it.
 #include "bytes.h"
 
-enum {
-    MIN_BLOCK_ROWS = 48,
-    PIECE_OPERATIONS = 2 << 20, // of an item: little enough that threads end together, enough to be worth taking
-};
+enum { MIN_BLOCK_ROWS = 48 };
 
 typedef struct {
     const mr_engine *engine;
@@ -85,6 +82,16 @@ static piece piece_at(const linear_job *job, int32_t item) {
     return (piece){panel, first, rows, tiles * part / job->pieces, tiles * (part + 1) / job->pieces, tiles};
 }
 
+// What tile `tile` asks for of the panel after the piece's, which mostly is the thread's next; both belong to the part
+// that begins at panel `part`. Where a panel meets one tile only, reading it is all there is to wait for, and asking
+// twice costs.
+static mr_ahead next_panel(const linear_job *job, piece piece, int32_t part, int32_t tile) {
+    if (piece.tiles == 1 || piece.panel + 1 == job->panels) return (mr_ahead){NULL, 0};
+    int32_t lines = (int32_t)(job->matrix->panel_bytes / 64);
+    int32_t begin = lines * tile / piece.tiles, end = lines * (tile + 1) / piece.tiles;
+    return (mr_ahead){panel_at(job, part + piece.panel + 1) + (size_t)begin * 64, end - begin};
+}
+
 // A tile's rows of `y` come while its sums are made: each is in lines of its own.
 static inline void expect_rows(const float *y, ptrdiff_t stride, int32_t rows) {
     for (int32_t r = 0; r < rows; r++, y += stride) {
@@ -106,7 +113,9 @@ static void plain_piece(const linear_job *job, piece piece) {
         const char *a = job->inputs + (size_t)begin * job->input_bytes;
         float *y = job->y.data + begin * job->y.stride + output;
         expect_rows(y, job->y.stride, end - begin);
-        product->multiply(a, job->input_bytes, end - begin, panel_at(job, piece.panel), inputs, tile);
+        product->multiply(
+            a, job->input_bytes, end - begin, panel_at(job, piece.panel), inputs,
+            next_panel(job, piece, 0, t), tile);
         kernels->finish(tile, end - begin, outputs[piece.panel + 1] - output, &how, y, job->y.stride);
     }
 }
@@ -137,8 +146,10 @@ static void gated_piece(const linear_job *job, piece piece) {
         float *y = rounded ? gate : job->y.data + begin * job->y.stride + output;
         ptrdiff_t stride = rounded ? MR_PANEL : job->y.stride;
         if (!rounded) expect_rows(y, stride, end - begin);
-        product->multiply(a, job->input_bytes, end - begin, gate_panel, inputs, gate);
-        product->multiply(a, job->input_bytes, end - begin, up_panel, inputs, up);
+        product->multiply(
+            a, job->input_bytes, end - begin, gate_panel, inputs, next_panel(job, piece, 0, t), gate);
+        product->multiply(
+            a, job->input_bytes, end - begin, up_panel, inputs, next_panel(job, piece, job->panels, t), up);
         kernels->gate(
             gate, up, end - begin, count, job->bias == NULL ? NULL : job->bias + output,
             job->bias == NULL ? NULL : job->bias + half + output, job->function, y, stride);
@@ -181,8 +192,8 @@ static void run(mr_engine *engine, linear_job *job, mr_task task) {
     blocks = (job->rows + job->block_rows - 1) / job->block_rows;
     int64_t operations = (int64_t)2 * MR_PANEL * job->matrix->inputs * job->block_rows;
     int32_t tiles = tile_count(product_of(job), job->block_rows);
-    job->pieces = operations / PIECE_OPERATIONS < tiles ? (int32_t)(operations / PIECE_OPERATIONS) : tiles;
-    if (job->pieces < 1) job->pieces = 1;
+    int64_t pieces = operations / product_of(job)->piece_operations;
+    job->pieces = pieces < 1 ? 1 : pieces < tiles ? (int32_t)pieces : tiles;
     mr_pool_run(engine->pool, job->panels * job->pieces * blocks, 1, task, job);
 }
 

@@ -12,6 +12,8 @@ enum {
     BYTES, // a four unsigned bytes, w four signed ones; sums are 32-bit integers
 };
 
+#define NOTHING_AHEAD ((mr_ahead){NULL, 0})
+
 INLINE size_t step_bytes(int kind) { return kind == WIDENED ? 8 : 4; }
 
 INLINE vf broadcast(const char *value) {
@@ -47,16 +49,19 @@ INLINE void product_step(
     }
 }
 
-// a: rows a_bytes apart, steps one after another; w[c]: vectors w_bytes apart.
+// a: rows a_bytes apart, steps one after another; w[c]: vectors w_bytes apart. What lies ahead comes into the
+// second-level cache, evenly over the steps.
 INLINE void product(
     int kind, int rows, int columns, vf sums[MAX_ROWS][MAX_COLUMNS], const char *a, size_t a_bytes,
-    const char *const w[MAX_COLUMNS], size_t w_bytes, int32_t steps) {
+    const char *const w[MAX_COLUMNS], size_t w_bytes, int32_t steps, mr_ahead ahead) {
     const size_t step = step_bytes(kind);
     const char *rows_at[4] = {a, a + 3 * a_bytes, a + 6 * a_bytes, a + 9 * a_bytes};
     const char *w_at[MAX_COLUMNS];
     for (int c = 0; c < columns; c++) w_at[c] = w[c];
+    const int32_t fours = steps / 4, fetched = fours > 0 ? (ahead.lines + fours - 1) / fours : 0;
     int32_t k = 0;
     for (; k + 4 <= steps; k += 4) {
+        for (int32_t i = 0; i < fetched; i++, ahead.from += 64) __builtin_prefetch(ahead.from, 0, 2);
         // Else the compiler makes up an address for each row, runs out of registers, and spills sums.
         __asm__("" : "+r"(rows_at[0]), "+r"(rows_at[1]), "+r"(rows_at[2]), "+r"(rows_at[3]));
 #pragma clang loop unroll(full)
