@@ -26,9 +26,13 @@ package final class CPUMatrix {
     let parts: [Int]
     let handle: OpaquePointer
 
-    init(engine: OpaquePointer, precision: mr_precision, inputs: Int, parts: [Int]) throws {
+    /// `stored`: GGUF's type of each part, where weights stay as they are stored.
+    init(engine: OpaquePointer, precision: mr_precision, inputs: Int, parts: [Int], stored: [UInt32]?) throws {
         let sizes = parts.map(Int32.init)
-        guard let handle = mr_matrix_create(engine, precision, Int32(inputs), sizes, Int32(parts.count)) else {
+        let handle = stored.withOptionalBuffer {
+            mr_matrix_create(engine, precision, Int32(inputs), sizes, Int32(parts.count), $0)
+        }
+        guard let handle else {
             throw DeviceError.outOfMemory(what: "a matrix", bytes: parts.reduce(0, +) * inputs * 4)
         }
         self.handle = handle

@@ -59,9 +59,6 @@ struct BenchMachine: ParsableArguments {
         if dtype != "auto", ComputeType(rawValue: dtype) == nil {
             throw ValidationError("--dtype '\(dtype)' is not one of auto, float32, bfloat16")
         }
-        guard weights != .stored else {
-            throw ValidationError("--weights stored is for GPUs; the CPU's kernels are measured here")
-        }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads \(threads) is not from 1 to 1024")
         }
@@ -71,7 +68,7 @@ struct BenchMachine: ParsableArguments {
         let checkpoint = try Checkpoint(path: ModelOptions.resolve(model))
         let device = try CPUDevice(
             computeType: ComputeType(rawValue: dtype), threads: threads,
-            quantizesWeights: weights == .int8)
+            quantizesWeights: weights == .int8, keepsQuantised: weights == .stored)
         return (checkpoint, device, try device.measurePeaks())
     }
 

@@ -53,15 +53,13 @@ package enum DeviceChoice: Sendable, Equatable {
     package func open(_ settings: LocalModel.Settings) throws -> any Device {
         switch self {
         case .cpu:
-            guard !settings.keepsQuantised else {
-                throw DeviceError.unsupported("--weights stored on the CPU, which chooses by itself")
-            }
             guard settings.cacheType != .fp8 else {
                 throw DeviceError.unsupported("--kv-cache-dtype fp8 on the CPU: it has int8 for that")
             }
             return try CPUDevice(
                 computeType: settings.computeType, threads: settings.threads,
-                quantizesWeights: settings.quantizesWeights, cacheType: settings.cacheType)
+                quantizesWeights: settings.quantizesWeights,
+                keepsQuantised: settings.keepsQuantised, cacheType: settings.cacheType)
         case .cuda(let ordinal):
             let isFloat32 = settings.computeType == .float32
             guard settings.cacheType != .int8 else {

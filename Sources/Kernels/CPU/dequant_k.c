@@ -1,6 +1,5 @@
-// ggml's types with 256 elements a block, "super-blocks" whose sub-blocks have small integer scales of their
-// own. Layouts: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (tensor types); offsets are in
-// bytes.
+// ggml's types with 256 weights a block, "super-blocks" whose groups have small integer steps of their own. Offsets are
+// in bytes.
 #include "dequant.h"
 #include "numbers.h"
 
@@ -10,116 +9,105 @@ static float read_f16(const uint8_t *at) {
     return mr_f16_to_f32(half);
 }
 
-// {u8 scales[16] (scale | min << 4); u8 q[64], 2 bits each; f16 d @80, dmin @82}, 16 elements a sub-block:
-// d * scale * q - dmin * min. Each 128 elements take 32 bytes: shift 0 is elements 0...31, shift 2 32...63,
-// ...
-void mr_row_q2_k(const uint8_t *source, float *target, int64_t columns) {
-    for (int64_t b = 0; b < columns / 256; b++, source += 84, target += 256) {
-        float d = read_f16(source + 80), dmin = read_f16(source + 82);
-        for (int i = 0; i < 256; i++) {
-            int quant = source[16 + i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
-            int scale = source[i / 16];
-            target[i] = d * (float)(scale & 15) * (float)quant - dmin * (float)(scale >> 4);
-        }
+// Two bits of number i from 64 bytes: each 128 numbers take 32 bytes: shift 0 is numbers 0...31, shift 2 32...63, ...
+static int two_bits(const uint8_t *source, int i) {
+    return source[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
+}
+
+// {u8 scales[16] (scale | min << 4); u8 q[64], 2 bits each; f16 d @80, dmin @82}, 16 weights a group:
+// d * scale * q - dmin * min
+static void read_q2_k(const uint8_t *source, mr_block *block) {
+    float d = read_f16(source + 80), dmin = read_f16(source + 82);
+    for (int j = 0; j < 16; j++) {
+        block->steps[j] = d * (float)(source[j] & 15);
+        block->offsets[j] = -(dmin * (float)(source[j] >> 4));
+    }
+    for (int i = 0; i < 256; i++) block->numbers[i] = (int8_t)two_bits(source + 16, i);
+}
+
+// {u8 high[32], one bit each; u8 q[64], 2 bits each; u8 scales[12], 6 bits each; f16 d @108}, 16 weights a
+// group: d * (scale - 32) * (q + 4 * high bit - 4). High bits: bit i/32 of byte i%32.
+static void read_q3_k(const uint8_t *source, mr_block *block) {
+    float d = read_f16(source + 108);
+    const uint8_t *packed = source + 96;
+    for (int j = 0; j < 16; j++) {
+        int low = j < 8 ? packed[j] & 15 : packed[j - 8] >> 4;
+        int high = packed[8 + j % 4] >> (j / 4 * 2) & 3;
+        block->steps[j] = d * (float)((low | high << 4) - 32);
+        block->offsets[j] = -0.0f;
+    }
+    for (int i = 0; i < 256; i++) {
+        int high = source[i % 32] >> (i / 32) & 1;
+        block->numbers[i] = (int8_t)(two_bits(source + 32, i) - (high ? 0 : 4));
     }
 }
 
-// {u8 high[32], one bit each; u8 q[64], 2 bits each; u8 scales[12], 6 bits each; f16 d @108}, 16 elements a
-// sub-block: d * (scale - 32) * (q + 4 * high bit - 4). High bits: bit i/32 of byte i%32.
-void mr_row_q3_k(const uint8_t *source, float *target, int64_t columns) {
-    for (int64_t b = 0; b < columns / 256; b++, source += 110, target += 256) {
-        float d = read_f16(source + 108);
-        const uint8_t *packed = source + 96;
-        float scales[16];
-        for (int j = 0; j < 16; j++) {
-            int low = j < 8 ? packed[j] & 15 : packed[j - 8] >> 4;
-            int high = packed[8 + j % 4] >> (j / 4 * 2) & 3;
-            scales[j] = d * (float)((low | high << 4) - 32);
+// Steps and offsets of 8 groups from 12 bytes, 6 bits for each scale and minimum, as Q4_K and Q5_K store them:
+// d * scale * q - dmin * min
+static void read_scales_and_minimums(const uint8_t *packed, float d, float dmin, mr_block *block) {
+    for (int j = 0; j < 8; j++) {
+        int scale = packed[j] & 63, minimum = packed[j + 4] & 63;
+        if (j >= 4) {
+            scale = (packed[j + 4] & 15) | packed[j - 4] >> 6 << 4;
+            minimum = packed[j + 4] >> 4 | packed[j] >> 6 << 4;
         }
-        for (int i = 0; i < 256; i++) {
-            int quant = source[32 + i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
-            int high = source[i % 32] >> (i / 32) & 1;
-            target[i] = scales[i / 16] * (float)(quant - (high ? 0 : 4));
-        }
+        block->steps[j] = d * (float)scale;
+        block->offsets[j] = -(dmin * (float)minimum);
     }
 }
 
-// Scale and minimum of sub-block j (of 8) from 12 bytes, 6 bits each, as Q4_K and Q5_K store them.
-static void scale_and_minimum(const uint8_t *packed, int j, int *scale, int *minimum) {
-    if (j < 4) {
-        *scale = packed[j] & 63;
-        *minimum = packed[j + 4] & 63;
-    } else {
-        *scale = (packed[j + 4] & 15) | packed[j - 4] >> 6 << 4;
-        *minimum = packed[j + 4] >> 4 | packed[j] >> 6 << 4;
+// {f16 d, dmin; u8 scales[12]; u8 q[128] @16}, 32 weights a group. Each 64 take 32 bytes: low nibbles first.
+static void read_q4_k(const uint8_t *source, mr_block *block) {
+    read_scales_and_minimums(source + 4, read_f16(source), read_f16(source + 2), block);
+    for (int i = 0; i < 256; i++) {
+        block->numbers[i] = source[16 + i / 64 * 32 + i % 32] >> (i / 32 % 2 * 4) & 15;
     }
 }
 
-// {f16 d, dmin; u8 scales[12]; u8 q[128] @16}, 32 elements a sub-block: d * scale * q - dmin * min. Each 64
-// elements take 32 bytes: low nibbles first.
-void mr_row_q4_k(const uint8_t *source, float *target, int64_t columns) {
-    for (int64_t b = 0; b < columns / 256; b++, source += 144, target += 256) {
-        float d = read_f16(source), dmin = read_f16(source + 2);
-        for (int j = 0; j < 8; j++) {
-            int scale, minimum;
-            scale_and_minimum(source + 4, j, &scale, &minimum);
-            float step = d * (float)scale, offset = dmin * (float)minimum;
-            const uint8_t *quants = source + 16 + j / 2 * 32;
-            for (int i = 0; i < 32; i++) {
-                target[32 * j + i] = step * (float)(quants[i] >> (j % 2 * 4) & 15) - offset;
-            }
-        }
+// {f16 d, dmin; u8 scales[12]; u8 high[32] @16; u8 q[128] @48}: as Q4_K, with bit i/32 of high[i%32] as the fifth bit.
+static void read_q5_k(const uint8_t *source, mr_block *block) {
+    read_scales_and_minimums(source + 4, read_f16(source), read_f16(source + 2), block);
+    for (int i = 0; i < 256; i++) {
+        int low = source[48 + i / 64 * 32 + i % 32] >> (i / 32 % 2 * 4) & 15;
+        block->numbers[i] = (int8_t)(low | (source[16 + i % 32] >> (i / 32) & 1) << 4);
     }
 }
 
-// {f16 d, dmin; u8 scales[12]; u8 high[32] @16; u8 q[128] @48}: as Q4_K, with bit j of high[i] as the fifth
-// bit.
-void mr_row_q5_k(const uint8_t *source, float *target, int64_t columns) {
-    for (int64_t b = 0; b < columns / 256; b++, source += 176, target += 256) {
-        float d = read_f16(source), dmin = read_f16(source + 2);
-        const uint8_t *high = source + 16;
-        for (int j = 0; j < 8; j++) {
-            int scale, minimum;
-            scale_and_minimum(source + 4, j, &scale, &minimum);
-            float step = d * (float)scale, offset = dmin * (float)minimum;
-            const uint8_t *quants = source + 48 + j / 2 * 32;
-            for (int i = 0; i < 32; i++) {
-                int quant = (quants[i] >> (j % 2 * 4) & 15) | (high[i] >> j & 1) << 4;
-                target[32 * j + i] = step * (float)quant - offset;
-            }
-        }
+// {u8 low[128], 4 bits each; u8 high[64] @128, 2 bits each; int8 scales[16] @192; f16 d @208}, 16 weights a
+// group: d * scale * (q - 32). Each 128 take 64 low and 32 high bytes; number 32 * n + l of them: low nibble
+// (n >= 2: high nibble) of low[l + n % 2 * 32], bits 2n of high[l].
+static void read_q6_k(const uint8_t *source, mr_block *block) {
+    float d = read_f16(source + 208);
+    for (int j = 0; j < 16; j++) {
+        block->steps[j] = d * (float)(int8_t)source[192 + j];
+        block->offsets[j] = -0.0f;
+    }
+    for (int i = 0; i < 256; i++) {
+        int half = i / 128, n = i % 128 / 32, l = i % 32;
+        int low = source[half * 64 + n % 2 * 32 + l] >> (n / 2 * 4) & 15;
+        int high = source[128 + half * 32 + l] >> (2 * n) & 3;
+        block->numbers[i] = (int8_t)((low | high << 4) - 32);
     }
 }
 
-// {u8 low[128], 4 bits each; u8 high[64] @128, 2 bits each; int8 scales[16] @192; f16 d @208}, 16 elements a
-// sub-block: d * scale * (q - 32). Each 128 elements take 64 low and 32 high bytes; element 32 * n + l of
-// them: low nibble (n >= 2: high nibble) of low[l + n % 2 * 32], bits 2n of high[l].
-void mr_row_q6_k(const uint8_t *source, float *target, int64_t columns) {
-    for (int64_t b = 0; b < columns / 256; b++, source += 210, target += 256) {
-        float d = read_f16(source + 208);
-        for (int i = 0; i < 256; i++) {
-            int half = i / 128, n = i % 128 / 32, l = i % 32;
-            int low = source[half * 64 + n % 2 * 32 + l] >> (n / 2 * 4) & 15;
-            int high = source[128 + half * 32 + l] >> (2 * n) & 3;
-            target[i] = d * (float)(int8_t)source[192 + i / 16] * (float)((low | high << 4) - 32);
-        }
+// {f16 d; u16 scales_h; u8 scales_l[4]; u8 q[128] @8}, 32 weights a group: d * (scale - 32) * table[q],
+// low nibbles are weights 0...15 of the group.
+static void read_iq4_xs(const uint8_t *source, mr_block *block) {
+    float d = read_f16(source);
+    unsigned high = source[2] | (unsigned)source[3] << 8;
+    for (int j = 0; j < 8; j++) {
+        int low = source[4 + j / 2] >> (j % 2 * 4) & 15;
+        block->steps[j] = d * (float)((low | (int)(high >> (2 * j) & 3) << 4) - 32);
+        block->offsets[j] = -0.0f;
+    }
+    for (int i = 0; i < 256; i++) {
+        block->numbers[i] = mr_iq4_numbers[source[8 + i / 32 * 16 + i % 16] >> (i / 16 % 2 * 4) & 15];
     }
 }
 
-// {f16 d; u16 scales_h; u8 scales_l[4]; u8 q[128] @8}, 32 elements a sub-block: d * (scale - 32) * table[q],
-// low nibbles are elements 0...15 of the sub-block.
-void mr_row_iq4_xs(const uint8_t *source, float *target, int64_t columns) {
-    for (int64_t b = 0; b < columns / 256; b++, source += 136, target += 256) {
-        float d = read_f16(source);
-        unsigned high = source[2] | (unsigned)source[3] << 8;
-        for (int j = 0; j < 8; j++) {
-            int low = source[4 + j / 2] >> (j % 2 * 4) & 15;
-            float step = d * (float)((low | (int)(high >> (2 * j) & 3) << 4) - 32);
-            const uint8_t *quants = source + 8 + 16 * j;
-            for (int i = 0; i < 16; i++) {
-                target[32 * j + i] = step * (float)mr_iq4_values[quants[i] & 15];
-                target[32 * j + i + 16] = step * (float)mr_iq4_values[quants[i] >> 4];
-            }
-        }
-    }
-}
+const mr_block_type mr_q2_k = {256, 84, 16, true, mr_natural_numbers, read_q2_k};
+const mr_block_type mr_q3_k = {256, 110, 16, false, mr_centered_numbers, read_q3_k};
+const mr_block_type mr_q4_k = {256, 144, 32, true, mr_natural_numbers, read_q4_k};
+const mr_block_type mr_q5_k = {256, 176, 32, true, NULL, read_q5_k};
+const mr_block_type mr_q6_k = {256, 210, 16, false, NULL, read_q6_k};
+const mr_block_type mr_iq4_xs = {256, 136, 32, false, mr_iq4_numbers, read_iq4_xs};

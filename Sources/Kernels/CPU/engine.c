@@ -24,6 +24,8 @@ void mr_engine_destroy(mr_engine *engine) {
     mr_buffer_free(&engine->tiles);
     mr_buffer_free(&engine->attention);
     mr_buffer_free(&engine->mixture);
+    mr_buffer_free(&engine->panels);
+    free(engine->held);
     free(engine);
 }
 

@@ -11,9 +11,13 @@ enum {
     MR_TILE_QUERIES = 16 // most queries (rows * heads of a group) an attention tile holds
 };
 
+enum { MR_FUSED_ROWS = 4 }; // whose products need no widened panel in between
+
 enum { MR_ROW_GRAIN = 8 }; // rows that a thread takes at least, where a row is little work
 
 typedef struct mr_pool mr_pool;
+struct mr_block_type;
+struct mr_held_panel;
 mr_pool *mr_pool_create(int32_t threads);
 void mr_pool_destroy(mr_pool *pool);
 int32_t mr_pool_threads(const mr_pool *pool);
@@ -92,6 +96,13 @@ typedef struct {
     void (*round_inputs)(const float *x, int32_t count, void *target);
     // target[count] = x rounded to bfloat16; zero up to an even count.
     void (*to_bf16)(const float *x, int32_t count, uint16_t *target);
+    // A panel of stored weights as products of bfloat16, or of floats, take it: stored.h.
+    void (*widen)(const struct mr_block_type *type, const char *panel, int32_t inputs, bool floats, char *target);
+    // products[MR_BFLOAT16].multiply of a panel of stored weights, of up to MR_FUSED_ROWS rows, to the same bits; NULL:
+    // only by widening it first.
+    void (*multiply_stored)(
+        const struct mr_block_type *type, const void *a, size_t a_bytes, int32_t rows, const char *panel, int32_t inputs,
+        float *out);
     // Turns a row, and rounds a turned one to bytes: bytes.h.
     void (*turn)(const float *x, int32_t count, float *target);
     void (*quantize)(const float *x, int32_t count, void *target);
@@ -171,17 +182,22 @@ struct mr_engine {
     size_t widened_bytes; // of one position's key and value, where a cache of bytes is widened before use
     int32_t longest; // positions of the batch's longest sequence
     mr_buffer mixture;
+    mr_buffer panels; // stored weights widened, two panels a thread
+    size_t panel_slice;
+    struct mr_held_panel *held; // [2 * threads] which those are
 };
 
 struct mr_matrix {
     char *panels;
     size_t bytes;
-    size_t panel_bytes;
+    size_t *panel_at; // [panel_count + 1] where each begins
+    uint64_t number; // in this process, from 1
     int32_t inputs;
     int32_t outputs;
     int32_t panel_count;
     int32_t parts;
-    mr_precision precision;
+    mr_precision precision; // of products
+    const struct mr_block_type **stored; // [parts] what the weights of each are stored as; NULL: they are widened
     int32_t *part_outputs; // [parts]
     int32_t *part_panels; // [parts + 1] first panel of each part
     int32_t *panel_outputs; // [panel_count + 1] first output of each panel

@@ -139,6 +139,7 @@ static double peak_bytes(int64_t steps) { return run_peak(BYTES, steps); }
 
 void mr_gemm_amx(mr_kernels *kernels) {
     kernels->round_inputs = round_inputs;
+    kernels->multiply_stored = NULL; // tiles add in another order
     kernels->products[MR_BFLOAT16] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, BLOCK_BYTES, PIECE, tile_bf16};
     kernels->products[MR_INT8] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, BLOCK_BYTES, 2 * PIECE, tile_bytes};
     kernels->peaks[MR_BFLOAT16] = peak_bf16;

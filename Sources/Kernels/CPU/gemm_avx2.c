@@ -1,6 +1,6 @@
 // Matrix tiles by AVX2 FMA: 6 rows x 16 outputs in registers, twice for a panel. bfloat16 weights are widened
 // in registers.
-#include "engine.h"
+#include "stored.h"
 #include "x86.h"
 #include <math.h>
 
@@ -16,6 +16,7 @@ enum { MAX_ROWS = 6, MAX_COLUMNS = 2, TILE_COLUMNS = 2 };
 #include "gemm_body.h"
 #include "output_body.h"
 #include "peaks_body.h"
+#include "stored_body.h"
 #pragma clang attribute pop
 
 void mr_gemm_avx2(mr_kernels *kernels) {
@@ -25,5 +26,7 @@ void mr_gemm_avx2(mr_kernels *kernels) {
     kernels->gate = gate;
     kernels->peaks[MR_FLOAT32] = peak_f32;
     kernels->peak_read = peak_read;
+    kernels->widen = widen;
+    kernels->multiply_stored = multiply_stored;
 }
 #endif

@@ -1,5 +1,5 @@
 // Matrix tiles by AVX-512 FMA: 12 rows x 32 outputs in registers. bfloat16 weights are widened in registers.
-#include "engine.h"
+#include "stored.h"
 #include "x86.h"
 #include <math.h>
 
@@ -15,6 +15,7 @@ enum { MAX_ROWS = 12, MAX_COLUMNS = 2, TILE_COLUMNS = 2 };
 #include "gemm_body.h"
 #include "output_body.h"
 #include "peaks_body.h"
+#include "stored_body.h"
 #pragma clang attribute pop
 
 void mr_gemm_avx512(mr_kernels *kernels) {
@@ -24,5 +25,7 @@ void mr_gemm_avx512(mr_kernels *kernels) {
     kernels->gate = gate;
     kernels->peaks[MR_FLOAT32] = peak_f32;
     kernels->peak_read = peak_read;
+    kernels->widen = widen;
+    kernels->multiply_stored = multiply_stored;
 }
 #endif

@@ -1,5 +1,5 @@
 // Matrix tiles by vdpbf16ps: 12 rows x 32 outputs in registers, two inputs a step.
-#include "engine.h"
+#include "stored.h"
 #include "x86.h"
 
 #if defined(__x86_64__)
@@ -11,6 +11,7 @@ enum { MAX_ROWS = 12, MAX_COLUMNS = 2, TILE_COLUMNS = 2 };
 #define MR_CONSTANT_TILE_ROWS MR_CONSTANT_ROWS_12
 #include "gemm_body.h"
 #include "peaks_body.h"
+#include "stored_body.h"
 
 static void round_inputs(const float *x, int32_t count, void *target) { v_round_row(x, count, target); }
 static void to_bf16(const float *x, int32_t count, uint16_t *target) {
@@ -26,5 +27,7 @@ void mr_gemm_avx512bf16(mr_kernels *kernels) {
     kernels->peaks[MR_FLOAT32] = peak_f32;
     kernels->peaks[MR_BFLOAT16] = peak_bf16;
     kernels->peak_read = peak_read;
+    kernels->widen = widen;
+    kernels->multiply_stored = multiply_stored;
 }
 #endif

@@ -1,5 +1,5 @@
 // Matrix tiles in plain C: the reference for every other instruction set, and what runs where there is none.
-#include "engine.h"
+#include "stored.h"
 #include "math_scalar.h"
 #include "rounding.h"
 #pragma STDC FP_CONTRACT OFF
@@ -70,12 +70,37 @@ static void gate(
     }
 }
 
+static void widen(const mr_block_type *type, const char *panel, int32_t inputs, bool floats, char *target) {
+    const float *steps = NULL;
+    const char *numbers = NULL;
+    for (int32_t k = 0; k < inputs; k++) {
+        int32_t i = k % type->group;
+        if (i == 0) {
+            steps = (const float *)(const void *)panel;
+            numbers = panel + mr_stored_header_bytes(type);
+            panel = numbers + type->group * MR_PANEL * mr_stored_bits(type) / 8;
+        }
+        for (int32_t n = 0; n < MR_PANEL; n++) {
+            const uint32_t *words = (const uint32_t *)(const void *)numbers;
+            int8_t number = type->choice == NULL ? (int8_t)numbers[i * MR_PANEL + n]
+                                                 : type->choice[words[i / 8 * MR_PANEL + n] >> (i % 8 * 4) & 15];
+            float weight = steps[n] * (float)number;
+            if (type->has_offsets) weight += steps[MR_PANEL + n];
+            if (floats)
+                ((float *)(void *)target)[k * MR_PANEL + n] = weight;
+            else
+                ((uint16_t *)(void *)target)[(k / 2 * MR_PANEL + n) * 2 + k % 2] = mr_f32_to_bf16(weight);
+        }
+    }
+}
+
 void mr_gemm_scalar(mr_kernels *kernels) {
     kernels->bf16_input_bytes = 4;
     kernels->round_inputs = round_inputs;
     kernels->to_bf16 = to_bf16;
     kernels->products[MR_FLOAT32] = (mr_tile_product){4, 1, MR_BLOCK_BYTES, MR_PIECE, tile_f32};
     kernels->products[MR_BFLOAT16] = (mr_tile_product){4, 1, MR_BLOCK_BYTES, MR_PIECE, tile_bf16};
+    kernels->widen = widen;
     kernels->finish = finish;
     kernels->gate = gate;
 }

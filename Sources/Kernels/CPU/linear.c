@@ -2,6 +2,7 @@
 // outputs, tile by tile. Every output is one dot product over all inputs in their order, so that neither the
 // number of rows nor the division of work can change it.
 #include "bytes.h"
+#include "stored.h"
 
 enum { MIN_BLOCK_ROWS = 48 };
 
@@ -15,6 +16,7 @@ typedef struct {
     int32_t block_rows;
     int32_t panels; // of one part, if gated
     int32_t pieces; // that the tiles of a block and a panel are divided into
+    bool fused; // stored weights are multiplied as they are widened
     const float *bias;
     bool accumulate;
     float cap;
@@ -60,10 +62,6 @@ static const mr_tile_product *product_of(const linear_job *job) {
     return &job->engine->kernels.products[job->matrix->precision];
 }
 
-static const char *panel_at(const linear_job *job, int32_t panel) {
-    return job->matrix->panels + (size_t)panel * job->matrix->panel_bytes;
-}
-
 // Neighbouring tiles of one block of rows, that meet one panel.
 typedef struct {
     int32_t panel;
@@ -82,14 +80,37 @@ static piece piece_at(const linear_job *job, int32_t item) {
     return (piece){panel, first, rows, tiles * part / job->pieces, tiles * (part + 1) / job->pieces, tiles};
 }
 
-// What tile `tile` asks for of the panel after the piece's, which mostly is the thread's next; both belong to the part
-// that begins at panel `part`. Where a panel meets one tile only, reading it is all there is to wait for, and asking
-// twice costs.
-static mr_ahead next_panel(const linear_job *job, piece piece, int32_t part, int32_t tile) {
-    if (piece.tiles == 1 || piece.panel + 1 == job->panels) return (mr_ahead){NULL, 0};
-    int32_t lines = (int32_t)(job->matrix->panel_bytes / 64);
+// What a tile asks for of the panel after its own, which mostly is the thread's next. Where a panel as it lies meets one
+// tile only, reading it is all there is to wait for, and asking twice costs.
+static mr_ahead next_panel(const linear_job *job, piece piece, int32_t tile, int32_t panel) {
+    const mr_matrix *matrix = job->matrix;
+    if (piece.panel + 1 == job->panels || (piece.tiles == 1 && matrix->stored == NULL)) return (mr_ahead){NULL, 0};
+    const size_t *at = &matrix->panel_at[panel + 1];
+    int32_t lines = (int32_t)((at[1] - at[0]) / 64);
     int32_t begin = lines * tile / piece.tiles, end = lines * (tile + 1) / piece.tiles;
-    return (mr_ahead){panel_at(job, part + piece.panel + 1) + (size_t)begin * 64, end - begin};
+    return (mr_ahead){matrix->panels + at[0] + (size_t)begin * 64, end - begin};
+}
+
+// First row of a tile of the piece.
+static int32_t tile_row(const linear_job *job, piece piece, int32_t tile) {
+    return piece.first + tile_begin(product_of(job), piece.rows, piece.tiles, tile);
+}
+
+// Sums of a tile of the piece: those of its panel of the first part, or of the second (`part` 1).
+static void multiply(
+    const linear_job *job, piece piece, int32_t tile, int32_t part, int32_t thread, float *sums) {
+    const mr_matrix *matrix = job->matrix;
+    int32_t begin = tile_row(job, piece, tile), rows = tile_row(job, piece, tile + 1) - begin;
+    int32_t panel = part * job->panels + piece.panel;
+    const char *a = job->inputs + (size_t)begin * job->input_bytes, *weights = matrix->panels + matrix->panel_at[panel];
+    if (job->fused) {
+        job->engine->kernels.multiply_stored(
+            mr_stored_type(matrix, panel), a, job->input_bytes, rows, weights, matrix->inputs, sums);
+        return;
+    }
+    if (matrix->stored != NULL) weights = mr_widen_panel(job->engine, matrix, panel, thread, part);
+    product_of(job)->multiply(
+        a, job->input_bytes, rows, weights, matrix->inputs, next_panel(job, piece, tile, panel), sums);
 }
 
 // A tile's rows of `y` come while its sums are made: each is in lines of its own.
@@ -100,23 +121,17 @@ static inline void expect_rows(const float *y, ptrdiff_t stride, int32_t rows) {
     }
 }
 
-static void plain_piece(const linear_job *job, piece piece) {
-    const mr_kernels *kernels = &job->engine->kernels;
+static void plain_piece(const linear_job *job, piece piece, int32_t thread) {
     const int32_t *outputs = job->matrix->panel_outputs;
-    _Alignas(64) float tile[MR_TILE_ROWS * MR_PANEL];
-    const mr_tile_product *product = product_of(job);
-    int32_t output = outputs[piece.panel], inputs = job->matrix->inputs;
+    _Alignas(64) float sums[MR_TILE_ROWS * MR_PANEL];
+    int32_t output = outputs[piece.panel];
     mr_finish how = {job->bias == NULL ? NULL : job->bias + output, job->accumulate, job->cap};
     for (int32_t t = piece.begin; t < piece.end; t++) {
-        int32_t begin = piece.first + tile_begin(product, piece.rows, piece.tiles, t);
-        int32_t end = piece.first + tile_begin(product, piece.rows, piece.tiles, t + 1);
-        const char *a = job->inputs + (size_t)begin * job->input_bytes;
+        int32_t begin = tile_row(job, piece, t), rows = tile_row(job, piece, t + 1) - begin;
         float *y = job->y.data + begin * job->y.stride + output;
-        expect_rows(y, job->y.stride, end - begin);
-        product->multiply(
-            a, job->input_bytes, end - begin, panel_at(job, piece.panel), inputs,
-            next_panel(job, piece, 0, t), tile);
-        kernels->finish(tile, end - begin, outputs[piece.panel + 1] - output, &how, y, job->y.stride);
+        expect_rows(y, job->y.stride, rows);
+        multiply(job, piece, t, 0, thread, sums);
+        job->engine->kernels.finish(sums, rows, outputs[piece.panel + 1] - output, &how, y, job->y.stride);
     }
 }
 
@@ -129,42 +144,33 @@ static void round_tile(
     }
 }
 
-static void gated_piece(const linear_job *job, piece piece) {
-    const mr_kernels *kernels = &job->engine->kernels;
+static void gated_piece(const linear_job *job, piece piece, int32_t thread) {
     const int32_t *outputs = job->matrix->panel_outputs;
     _Alignas(64) float gate[MR_TILE_ROWS * MR_PANEL];
     _Alignas(64) float up[MR_TILE_ROWS * MR_PANEL];
-    const mr_tile_product *product = product_of(job);
-    int32_t output = outputs[piece.panel], half = job->matrix->outputs / 2, inputs = job->matrix->inputs;
+    int32_t output = outputs[piece.panel], half = job->matrix->outputs / 2;
     int32_t count = outputs[piece.panel + 1] - output;
-    const char *gate_panel = panel_at(job, piece.panel), *up_panel = panel_at(job, job->panels + piece.panel);
+    const float *gate_bias = job->bias == NULL ? NULL : job->bias + output;
+    const float *up_bias = job->bias == NULL ? NULL : gate_bias + half;
+    bool rounded = job->y.rounded;
     for (int32_t t = piece.begin; t < piece.end; t++) {
-        int32_t begin = piece.first + tile_begin(product, piece.rows, piece.tiles, t);
-        int32_t end = piece.first + tile_begin(product, piece.rows, piece.tiles, t + 1);
-        const char *a = job->inputs + (size_t)begin * job->input_bytes;
-        bool rounded = job->y.rounded;
+        int32_t begin = tile_row(job, piece, t), rows = tile_row(job, piece, t + 1) - begin;
         float *y = rounded ? gate : job->y.data + begin * job->y.stride + output;
         ptrdiff_t stride = rounded ? MR_PANEL : job->y.stride;
-        if (!rounded) expect_rows(y, stride, end - begin);
-        product->multiply(
-            a, job->input_bytes, end - begin, gate_panel, inputs, next_panel(job, piece, 0, t), gate);
-        product->multiply(
-            a, job->input_bytes, end - begin, up_panel, inputs, next_panel(job, piece, job->panels, t), up);
-        kernels->gate(
-            gate, up, end - begin, count, job->bias == NULL ? NULL : job->bias + output,
-            job->bias == NULL ? NULL : job->bias + half + output, job->function, y, stride);
-        if (rounded) round_tile(job, gate, begin, end - begin, output, count, half);
+        if (!rounded) expect_rows(y, stride, rows);
+        multiply(job, piece, t, 0, thread, gate);
+        multiply(job, piece, t, 1, thread, up);
+        job->engine->kernels.gate(gate, up, rows, count, gate_bias, up_bias, job->function, y, stride);
+        if (rounded) round_tile(job, gate, begin, rows, output, count, half);
     }
 }
 
 static void run_plain(void *context, int32_t begin, int32_t end, int32_t thread) {
-    (void)thread;
-    for (int32_t i = begin; i < end; i++) plain_piece(context, piece_at(context, i));
+    for (int32_t i = begin; i < end; i++) plain_piece(context, piece_at(context, i), thread);
 }
 
 static void run_gated(void *context, int32_t begin, int32_t end, int32_t thread) {
-    (void)thread;
-    for (int32_t i = begin; i < end; i++) gated_piece(context, piece_at(context, i));
+    for (int32_t i = begin; i < end; i++) gated_piece(context, piece_at(context, i), thread);
 }
 
 static void run(mr_engine *engine, linear_job *job, mr_task task) {
@@ -183,6 +189,8 @@ static void run(mr_engine *engine, linear_job *job, mr_task task) {
         job->input_bytes = (size_t)job->x.stride * 4;
         job->inputs = (const char *)job->x.data;
     }
+    job->fused = job->matrix->stored != NULL && precision == MR_BFLOAT16 && job->rows <= MR_FUSED_ROWS &&
+                 engine->kernels.multiply_stored != NULL;
     int32_t block = (int32_t)((size_t)product_of(job)->block_bytes / job->input_bytes);
     if (block < MIN_BLOCK_ROWS) block = MIN_BLOCK_ROWS;
     int32_t blocks = (job->rows + block - 1) / block;

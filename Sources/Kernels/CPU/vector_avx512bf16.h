@@ -1,11 +1,18 @@
 // Sixteen floats, and dot products of pairs of bfloat16.
 #pragma once
-#include "vector_avx512.h"
 #define MR_PAIRS
+#include "vector_avx512.h"
 
 // sum + a.low * b.low + a.high * b.high in each lane.
 INLINE vf v_dot(vf sum, vf a, vi b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
 INLINE vi v_round_pairs(vf first, vf second) { return (vi)_mm512_cvtne2ps_pbh(second, first); }
+// Words of two bfloat16.
+INLINE vi v_pair(vf first, vf second) {
+    const vi order = _mm512_set_epi16(
+        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1,
+        16, 0);
+    return _mm512_permutexvar_epi16(order, v_round_pairs(first, second));
+}
 // Writes 16 bfloat16.
 INLINE void v_store_rounded(void *p, vf a) { _mm256_storeu_si256(p, (__m256i)_mm512_cvtneps_pbh(a)); }
 

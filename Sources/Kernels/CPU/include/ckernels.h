@@ -122,8 +122,13 @@ typedef enum { MR_FLOAT32 = 0, MR_BFLOAT16, MR_INT8, MR_PRECISIONS } mr_precisio
 // Whether this CPU multiplies bytes by this instruction set.
 bool mr_isa_multiplies_bytes(mr_isa isa);
 
+// `stored`: GGUF's type id of each part, of types of blocks (mr_is_stored), whose weights stay as they are until a
+// product widens them to `precision`, float32 or bfloat16; or NULL. NULL: no memory.
 mr_matrix *mr_matrix_create(
-    mr_engine *engine, mr_precision precision, int32_t inputs, const int32_t *part_outputs, int32_t parts);
+    mr_engine *engine, mr_precision precision, int32_t inputs, const int32_t *part_outputs, int32_t parts,
+    const uint32_t *stored);
+// Whether weights of a type may stay as they are stored.
+bool mr_is_stored(uint32_t type);
 void mr_matrix_destroy(mr_matrix *matrix);
 int32_t mr_matrix_outputs(const mr_matrix *matrix);
 int32_t mr_matrix_inputs(const mr_matrix *matrix);
@@ -141,7 +146,7 @@ typedef struct {
 } mr_matrix_source;
 
 // Dequantizes, rounds and repacks one part, in parallel. False: no scratch memory, or type unknown. Matrices of bytes
-// take no transposed sources.
+// take no transposed sources; stored ones rows of the type that they were made for, too.
 bool mr_matrix_pack(mr_engine *engine, mr_matrix *matrix, int32_t part, const mr_matrix_source *source);
 
 // ---- A step
