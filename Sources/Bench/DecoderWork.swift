@@ -9,11 +9,18 @@ package struct DecoderWork: Sendable {
     package let elementBytes: Int
     /// Weights of the layers are bytes.
     private let quantizesWeights: Bool
+    /// Of a weight where it lies.
+    private let weightBytes: Double
 
-    package init(_ configuration: DecoderConfiguration, computeType: ComputeType, quantizesWeights: Bool = false) {
+    /// - Parameter storedBytes: of a weight that is widened when it is used; nil: it lies as products read it.
+    package init(
+        _ configuration: DecoderConfiguration, computeType: ComputeType, quantizesWeights: Bool = false,
+        storedBytes: Double? = nil
+    ) {
         self.configuration = configuration
         self.quantizesWeights = quantizesWeights
         elementBytes = computeType == .bfloat16 ? 2 : 4
+        weightBytes = storedBytes ?? Double(elementBytes)
     }
 
     /// One matrix of the model, by name: inputs, and outputs of all its parts.
@@ -49,7 +56,7 @@ package struct DecoderWork: Sendable {
     package func work(_ matrix: Matrix, rows: Int) -> Work {
         let operations = 2 * Double(matrix.elements) * Double(rows)
         guard matrix.isOfBytes else {
-            return Work(bytes: Double(matrix.elements * elementBytes), operations: operations)
+            return Work(bytes: Double(matrix.elements) * weightBytes, operations: operations)
         }
         return Work(bytes: Double(matrix.elements), byteOperations: operations)
     }

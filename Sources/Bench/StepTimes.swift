@@ -26,20 +26,23 @@ package struct StepTimes {
 
     /// - Parameters:
     ///   - context: positions that each sequence has, its new token included.
+    ///   - maxLogitRows: rows of logits at a time, as the engine takes them.
     ///   - seconds: spent on each figure.
     package init(
-        _ checkpoint: Checkpoint, on device: CPUDevice, peaks: CPUPeaks, context: Int = 200, seconds: Double = 2
+        _ checkpoint: Checkpoint, on device: CPUDevice, peaks: CPUPeaks, context: Int = 200, maxLogitRows: Int = 64,
+        seconds: Double = 2
     ) throws {
         precondition(Self.contexts.contains(context))
         self.context = context
         self.seconds = seconds
         work = DecoderWork(
-            checkpoint.configuration, computeType: device.computeType, quantizesWeights: device.quantizesWeights)
+            checkpoint.configuration, computeType: device.computeType, quantizesWeights: device.quantizesWeights,
+            storedBytes: device.keepsQuantised ? checkpoint.bytesOfBlockWeight : nil)
         roofline = Roofline(peaks, computing: device.computeType)
         let blocks = (context + Self.blockSize - 1) / Self.blockSize
         runner = try ModelLoader.load(
             checkpoint, on: device, budget: .blocks(blocks * (Self.batchSizes.last ?? 1)), maxRows: Self.rowsMax,
-            maxLogitRows: 64
+            maxLogitRows: maxLogitRows
         ).runner
     }
 

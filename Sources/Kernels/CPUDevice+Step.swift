@@ -158,10 +158,11 @@ extension CPUDevice {
         precondition(x.width == matrix.inputs && rows >= 0 && rows <= x.maxRows)
         check(bias, count: matrix.outputs)
         let stride = rowStride(matrix.outputs)
-        let bytes = rows * stride * 4
+        // All that will ever be wanted: what is not touched takes no memory.
+        let bytes = x.maxRows * stride * 4
         if logitsMemory == nil || logitsMemory!.bytes < bytes {
             logitsMemory = nil
-            logitsMemory = try CPUMemory(bytes: bytes, for: "\(rows) rows of logits")
+            logitsMemory = try CPUMemory(bytes: bytes, for: "\(x.maxRows) rows of logits")
         }
         let target = logitsMemory!.floats
         mr_logits(

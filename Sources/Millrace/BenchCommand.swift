@@ -50,7 +50,8 @@ struct BenchMachine: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How weights are kept: widened to what products round to, or int8 (with AVX-512 VNNI).", valueName: "form"))
+            "How weights are kept: widened to what products round to, int8 (with AVX-512 VNNI), or, for steps, stored.",
+            valueName: "form"))
     var weights = WeightForm.widened
 
     @Option(help: ArgumentHelp("Threads (default: one for each CPU).", valueName: "n")) var threads: Int?
@@ -103,6 +104,12 @@ struct BenchKernelsCommand: ParsableCommand {
     @OptionGroup var machine: BenchMachine
     @OptionGroup var output: BenchOutput
 
+    func validate() throws {
+        guard machine.weights != .stored else {
+            throw ValidationError("--weights stored is for 'bench step': random weights are stored in no form")
+        }
+    }
+
     func run() throws {
         let (checkpoint, device, peaks) = try machine.open()
         let times = KernelTimes(checkpoint.configuration, on: device, peaks: peaks)
@@ -134,7 +141,9 @@ struct BenchStepCommand: ParsableCommand {
 
     func run() throws {
         let (checkpoint, device, peaks) = try machine.open()
-        let times = try StepTimes(checkpoint, on: device, peaks: peaks, context: context)
+        let times = try StepTimes(
+            checkpoint, on: device, peaks: peaks, context: context,
+            maxLogitRows: DeviceChoice.cpu.maxLogitRows(vocabulary: checkpoint.configuration.vocabulary))
         var figures: [StepTimes.Figure] = []
         try times.measure { figure in
             output.note("\(figure.rows) sequences")

@@ -17,6 +17,9 @@ struct LocalWork: Sendable {
     let onStart: @Sendable (Engine) -> Void
 
     func run(_ queue: any JobQueue, _ batch: BatchID) async throws -> RunSession.WorkEnd {
+        var settings = settings
+        let counts = try await queue.status(batch).counts
+        settings.requests = counts.total - counts.settled
         let (engine, intake) = try await model.start(
             settings, meter: loading, onRemark: onRemark, onEvent: inbox.receive)
         onStart(engine)

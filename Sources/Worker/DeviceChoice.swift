@@ -35,17 +35,23 @@ package enum DeviceChoice: Sendable, Equatable {
     package struct Defaults: Sendable {
         package var maxSequences: Int
         package var maxBatchedTokens: Int
-        package var maxLogitRows: Int
         package var cache: CacheBudget
     }
 
     package var defaults: Defaults {
         switch self {
         case .cpu:
-            Defaults(maxSequences: 256, maxBatchedTokens: 512, maxLogitRows: 64, cache: .bytes(1 << 30))
+            Defaults(maxSequences: 256, maxBatchedTokens: 512, cache: .bytes(1 << 30))
         case .cuda:
-            Defaults(
-                maxSequences: 512, maxBatchedTokens: 4096, maxLogitRows: 512, cache: .available(share: 0.95))
+            Defaults(maxSequences: 512, maxBatchedTokens: 4096, cache: .available(share: 0.95))
+        }
+    }
+
+    /// Rows of logits at a time. Each time all of the head's weights are read; on the CPU logits lie in memory: 64 MiB.
+    package func maxLogitRows(vocabulary: Int) -> Int {
+        switch self {
+        case .cpu: max(16, min(512, (64 << 20) / (4 * vocabulary)))
+        case .cuda: 512
         }
     }
 
@@ -58,26 +64,26 @@ package enum DeviceChoice: Sendable, Equatable {
             }
             return try CPUDevice(
                 computeType: settings.computeType, threads: settings.threads,
-                quantizesWeights: settings.quantizesWeights,
-                keepsQuantised: settings.keepsQuantised, cacheType: settings.cacheType)
+                quantizesWeights: settings.weights == .int8,
+                keepsQuantised: settings.weights == .stored, cacheType: settings.cacheType)
         case .cuda(let ordinal):
             let isFloat32 = settings.computeType == .float32
             guard settings.cacheType != .int8 else {
                 throw DeviceError.unsupported("--kv-cache-dtype int8 on \(name): it has fp8 for that")
             }
-            guard !isFloat32 || !settings.keepsQuantised && settings.cacheType ?? .float32 == .float32 else {
+            guard !isFloat32 || settings.weights != .stored && settings.cacheType ?? .float32 == .float32 else {
                 throw DeviceError.unsupported(
                     "--dtype float32 on \(name) with --weights stored or a narrower --kv-cache-dtype")
             }
             guard isFloat32 || settings.cacheType != .float32 else {
                 throw DeviceError.unsupported("--kv-cache-dtype float32 on \(name) without --dtype float32")
             }
-            guard !settings.quantizesWeights else {
+            guard settings.weights != .int8 else {
                 throw DeviceError.unsupported("--weights int8 on \(name): only CPUs have it; leave --weights out")
             }
             return CUDADevice(
                 try CUDADriver(ordinal: ordinal), computeType: isFloat32 ? .float32 : .bfloat16,
-                keepsQuantised: settings.keepsQuantised, cacheType: isFloat32 ? nil : settings.cacheType)
+                keepsQuantised: settings.weights == .stored, cacheType: isFloat32 ? nil : settings.cacheType)
         }
     }
 }

@@ -8,12 +8,11 @@ package struct LocalModel: Sendable {
         package var device = DeviceChoice.cpu
         /// nil: bfloat16 where the device multiplies it, float32 elsewhere.
         package var computeType: ComputeType?
-        /// A GPU leaves quantised weights as they are in memory.
-        package var keepsQuantised = false
+        package var weights = WeightForm.auto
+        /// Requests there will be; nil: many.
+        package var requests: Int?
         /// What a GPU's KV cache holds; nil: bfloat16.
         package var cacheType: CacheType?
-        /// The CPU rounds weights to int8, and their products' inputs.
-        package var quantizesWeights = false
         /// nil: one for each CPU.
         package var threads: Int?
         /// Of the KV cache; nil: 1 GiB of the host's memory, or most of what a GPU has left.
@@ -57,14 +56,22 @@ package struct LocalModel: Sendable {
         let checkpoint = checkpoint
         let defaults = settings.device.defaults
         let rows = settings.maxBatchedTokens ?? defaults.maxBatchedTokens
+        let sequences = min(settings.maxSequences ?? defaults.maxSequences, rows)
+        let (form, remark) = settings.weights.resolved(
+            for: checkpoint, settings, sequences: min(sequences, settings.requests ?? sequences),
+            available: HostMemory.available)
+        if let remark { onRemark(remark) }
+        var chosen = settings
+        chosen.weights = form
+        let opened = chosen
         let shape = try await engine.start(
-            Engine.Settings(maxSequences: min(settings.maxSequences ?? defaults.maxSequences, rows)),
+            Engine.Settings(maxSequences: sequences),
             tokenizer: tokenizer,
             load: {
                 let loaded = try ModelLoader.load(
-                    checkpoint, on: try settings.device.open(settings),
+                    checkpoint, on: try opened.device.open(opened),
                     budget: settings.cacheBytes.map(CacheBudget.bytes) ?? defaults.cache, maxRows: rows,
-                    maxLogitRows: defaults.maxLogitRows, contextLimit: settings.maxContext, meter: meter)
+                    maxLogitRows: opened.device.maxLogitRows(vocabulary: checkpoint.configuration.vocabulary), contextLimit: settings.maxContext, meter: meter)
                 loaded.remarks.forEach(onRemark)
                 return loaded.runner
             }, onEvent: onEvent)

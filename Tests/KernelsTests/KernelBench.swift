@@ -10,7 +10,8 @@ struct KernelBench {
     init(_ setting: KernelSetting, threads: Int = 2) throws {
         device = try CPUDevice(
             computeType: setting.computeType, threads: threads, instructionSet: setting.instructionSet,
-            quantizesWeights: setting.quantizesWeights, cacheType: setting.cacheType)
+            quantizesWeights: setting.quantizesWeights, keepsQuantised: setting.keepsQuantised,
+            cacheType: setting.cacheType)
         if setting.emulatesTiles { mr_emulate_tiles(device.engine) }
     }
 

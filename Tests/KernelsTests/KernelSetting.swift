@@ -8,12 +8,13 @@ struct KernelSetting: Sendable, CustomTestStringConvertible {
     var instructionSet: CPUFeatures.InstructionSet
     var computeType: ComputeType
     var quantizesWeights = false
+    var keepsQuantised = false
     /// The kernels for AMX, without it.
     var emulatesTiles = false
     var cacheType: CacheType?
 
     var testDescription: String {
-        "\(instructionSet) \(computeType)\(quantizesWeights ? " int8" : "")\(emulatesTiles ? " tiles" : "")"
+        "\(instructionSet) \(computeType)\(quantizesWeights ? " int8" : "")\(keepsQuantised ? " stored" : "")\(emulatesTiles ? " tiles" : "")"
             + (cacheType.map { " \($0) cache" } ?? "")
     }
 

@@ -72,7 +72,7 @@ static float bf16(const unsigned char *at) {
     return value;
 }
 
-static float flushed(float value) { return fpclassify(value) == FP_SUBNORMAL ? 0 : value; }
+static float flushed(float value) { return fpclassify(value) == FP_SUBNORMAL ? copysignf(0, value) : value; }
 
 static void check_operands(const tile *sums, const tile *left, const tile *right) {
     if (sums == left || sums == right || left == right) fault();

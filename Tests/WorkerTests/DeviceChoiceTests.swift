@@ -12,7 +12,7 @@ import Worker
     }
 
     @Test func aCPUTakesInt8WeightsWhereItMultipliesBytes() throws {
-        let wanted = settings { $0.quantizesWeights = true }
+        let wanted = settings { $0.weights = .int8 }
         guard try CPUFeatures.chosen().multipliesBytes else {
             #expect(throws: DeviceError.self) { try DeviceChoice.cpu.open(wanted) }
             return
@@ -23,13 +23,13 @@ import Worker
     }
 
     @Test(arguments: [
-        (DeviceChoice.cuda(0), "int8"), (.cpu, "stored"), (.cpu, "--kv-cache-dtype"), (.cuda(0), "--dtype float32"),
+        (DeviceChoice.cuda(0), "int8"), (.cpu, "--kv-cache-dtype"), (.cuda(0), "--dtype float32"),
         (.cuda(0), "--kv-cache-dtype float32"), (.cuda(0), "--kv-cache-dtype int8"),
     ])
     func whatADeviceDoesNotHaveIsRefusedByName(_ device: DeviceChoice, _ what: String) {
         let wanted = settings {
-            $0.quantizesWeights = what == "int8"
-            $0.keepsQuantised = what == "stored" || what == "--dtype float32"
+            if what == "int8" { $0.weights = .int8 }
+            if what == "--dtype float32" { $0.weights = .stored }
             $0.computeType = what == "--dtype float32" ? .float32 : nil
             if what == "--kv-cache-dtype" { $0.cacheType = .fp8 }
             if what == "--kv-cache-dtype float32" { $0.cacheType = .float32 }

@@ -103,6 +103,16 @@ package struct Checkpoint {
         }
     }
 
+    /// Whether there are weights in blocks of small numbers, as GGUF files have them.
+    package var hasBlocks: Bool { bytesOfBlockWeight != nil }
+
+    /// What one of those takes in the file, on average; nil: there are none.
+    package var bytesOfBlockWeight: Double? {
+        let blocks = tensors.filter { $0.type.blockElements > 1 }
+        let weights = blocks.reduce(0) { $0 + $1.shape.reduce(1, *) }
+        return weights == 0 ? nil : Double(blocks.reduce(0) { $0 + $1.bytes.count }) / Double(weights)
+    }
+
     /// Linear layers whose weights are packed in words.
     package var groupedWeights: [GroupedWeights] { sources.groupedWeights }
 
