@@ -30,8 +30,8 @@ package final class CPUDevice: Device {
     /// `quantizesWeights`: keeps weights as bytes with a scale for each output, and rounds each row of inputs to bytes,
     /// with a scale of its own: half the time and memory of bfloat16, less exact. Not where a source says that it keeps
     /// its precision, nor for sources that lie transposed or have more than 32,768 inputs.
-    /// `keepsQuantised`: a panel of weights becomes what products take when a thread needs it, the same bits that it would
-    /// have been widened to when it was loaded: less memory, and fewer bytes to read for few rows.
+    /// `keepsQuantised`: a panel of weights becomes what products take when a thread needs it, the same bits that it
+    /// would have been widened to when it was loaded: less memory, and fewer bytes to read for few rows.
     /// Throws `DeviceError` where a setting cannot be met or threads cannot be had.
     package init(
         computeType: ComputeType? = nil, threads: Int? = nil,
@@ -86,7 +86,8 @@ package final class CPUDevice: Device {
 
     package var description: String {
         "cpu \(instructionSet), \(threads) thread\(threads == 1 ? "" : "s"), \(computeType.rawValue)"
-            + (quantizesWeights ? ", int8 weights" : keepsQuantised ? ", weights as stored" : "") + (cacheType == .int8 ? ", int8 KV cache" : "")
+            + (quantizesWeights ? ", int8 weights" : keepsQuantised ? ", weights as stored" : "")
+            + (cacheType == .int8 ? ", int8 KV cache" : "")
     }
 
     // MARK: Loading

@@ -74,8 +74,8 @@ package final class CPUTable {
     }
 }
 
-/// Floats from one row of `width` float32 to the next: whole cache lines, an odd number of them, so that rows of one tile
-/// fall into different sets of the caches whatever the width.
+/// Floats from one row of `width` float32 to the next: whole cache lines, an odd number of them, so that rows of one
+/// tile fall into different sets of the caches whatever the width.
 func rowStride(_ width: Int) -> Int { ((width + 15) / 16 | 1) * 16 }
 
 /// A buffer `[maxRows, width]`.

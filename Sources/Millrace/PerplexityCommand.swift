@@ -29,7 +29,7 @@ struct PerplexityCommand: ParsableCommand {
     func run() throws {
         let checkpoint = try Checkpoint(path: ModelOptions.resolve(model))
         let tokenizer = try TokenizerLoader.make(checkpoint.tokenizer)
-        let text = try String(contentsOfFile: file, encoding: .utf8)
+        let text = try CommandInput.text(CommandInput.read(file), of: file)
         let ids = tokenizer.encode(text, parseSpecial: false, addSpecial: window == nil)
         guard ids.count > 1 else {
             throw ValidationError("\(file): a text of \(ids.count) tokens has nothing to score")

@@ -39,10 +39,7 @@ struct TokenizeCommand: ParsableCommand {
 
     private func texts(_ input: [UInt8]) throws -> [String] {
         guard jsonl || file?.hasSuffix(".jsonl") == true else {
-            guard let text = String(validating: input, as: UTF8.self) else {
-                throw ValidationError("\(file ?? "standard input") is not UTF-8")
-            }
-            return [text]
+            return [try CommandInput.text(input, of: file)]
         }
         return try CommandInput.lines(input, of: file).map { value, place in
             guard let text = value.string ?? value["text"]?.string ?? value["prompt"]?.string else {
@@ -109,7 +106,26 @@ struct DetokenizeCommand: ParsableCommand {
 enum CommandInput {
     static func read(_ file: String?) throws -> [UInt8] {
         guard let file, file != "-" else { return Array(try FileHandle.standardInput.readToEnd() ?? Data()) }
-        return Array(try Data(contentsOf: URL(filePath: file)))
+        do {
+            return Array(try Data(contentsOf: URL(filePath: file)))
+        } catch {
+            throw ValidationError("\(file) cannot be read: \(reason(error))")
+        }
+    }
+
+    /// The system's own words, where it has any.
+    private static func reason(_ error: any Error) -> String {
+        let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
+        guard let underlying, underlying.domain == NSPOSIXErrorDomain else { return error.localizedDescription }
+        return String(cString: strerror(Int32(underlying.code)))
+    }
+
+    /// The input as a text; refuses what is not UTF-8.
+    static func text(_ input: [UInt8], of file: String?) throws -> String {
+        guard let text = String(validating: input, as: UTF8.self) else {
+            throw ValidationError("\(file ?? "standard input") is not UTF-8")
+        }
+        return text
     }
 
     /// The JSON value of every line that is not blank, and where it stands.

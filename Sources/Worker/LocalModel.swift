@@ -58,8 +58,8 @@ package struct LocalModel: Sendable {
         let rows = settings.maxBatchedTokens ?? defaults.maxBatchedTokens
         let sequences = min(settings.maxSequences ?? defaults.maxSequences, rows)
         let (form, remark) = settings.weights.resolved(
-            for: checkpoint, settings, sequences: min(sequences, settings.requests ?? sequences),
-            available: HostMemory.available)
+            parameters: checkpoint.parameters, hasBlocks: checkpoint.hasBlocks, settings,
+            sequences: min(sequences, settings.requests ?? sequences), available: HostMemory.available)
         if let remark { onRemark(remark) }
         var chosen = settings
         chosen.weights = form
@@ -71,7 +71,8 @@ package struct LocalModel: Sendable {
                 let loaded = try ModelLoader.load(
                     checkpoint, on: try opened.device.open(opened),
                     budget: settings.cacheBytes.map(CacheBudget.bytes) ?? defaults.cache, maxRows: rows,
-                    maxLogitRows: opened.device.maxLogitRows(vocabulary: checkpoint.configuration.vocabulary), contextLimit: settings.maxContext, meter: meter)
+                    maxLogitRows: opened.device.maxLogitRows(vocabulary: checkpoint.configuration.vocabulary),
+                    contextLimit: settings.maxContext, meter: meter)
                 loaded.remarks.forEach(onRemark)
                 return loaded.runner
             }, onEvent: onEvent)

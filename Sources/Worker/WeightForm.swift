@@ -1,5 +1,4 @@
 import Foundation
-import Models
 
 /// How a model keeps its weights.
 package enum WeightForm: String, Sendable, CaseIterable {
@@ -18,16 +17,18 @@ package enum WeightForm: String, Sendable, CaseIterable {
 
     /// What `auto` stands for; anything else stands for itself.
     /// - Parameters:
+    ///   - parameters: numbers the model has learned.
+    ///   - hasBlocks: some are stored as small whole numbers.
     ///   - sequences: that will run at once at most.
     ///   - available: bytes of memory the host could give; nil: not known.
     /// - Returns: with what people should know, where memory decided.
     package func resolved(
-        for checkpoint: Checkpoint, _ settings: LocalModel.Settings, sequences: Int, available: Int?
+        parameters: Int, hasBlocks: Bool, _ settings: LocalModel.Settings, sequences: Int, available: Int?
     ) -> (form: WeightForm, remark: String?) {
         guard self == .auto else { return (self, nil) }
-        guard settings.device == .cpu, checkpoint.hasBlocks else { return (.widened, nil) }
+        guard settings.device == .cpu, hasBlocks else { return (.widened, nil) }
         if sequences <= Self.fewSequences { return (.stored, nil) }
-        let widened = checkpoint.parameters * (settings.computeType == .float32 ? 4 : 2)
+        let widened = parameters * (settings.computeType == .float32 ? 4 : 2)
         guard let available, widened > available / 10 * 8 else { return (.widened, nil) }
         func gibibytes(_ bytes: Int) -> String { String(format: "%.1f GiB", Double(bytes) / Double(1 << 30)) }
         return (

@@ -14,7 +14,8 @@ struct KernelSetting: Sendable, CustomTestStringConvertible {
     var cacheType: CacheType?
 
     var testDescription: String {
-        "\(instructionSet) \(computeType)\(quantizesWeights ? " int8" : "")\(keepsQuantised ? " stored" : "")\(emulatesTiles ? " tiles" : "")"
+        "\(instructionSet) \(computeType)\(quantizesWeights ? " int8" : "")\(keepsQuantised ? " stored" : "")"
+            + (emulatesTiles ? " tiles" : "")
             + (cacheType.map { " \($0) cache" } ?? "")
     }
 

@@ -70,7 +70,8 @@ INLINE void add_values(
     size_t step = step_bytes(kind);
     if (kind == FLOATS) {
         for (int c = 0; c < columns; c++) values[c] += (size_t)from * stride;
-        product(kind, rows, columns, sums, weights + (size_t)from * step, row, values, stride, to - from, NOTHING_AHEAD);
+        product(
+            kind, rows, columns, sums, weights + (size_t)from * step, row, values, stride, to - from, NOTHING_AHEAD);
         return;
     }
     int32_t pair = from / 2;
@@ -83,7 +84,8 @@ INLINE void add_values(
     const char *here[MAX_COLUMNS];
     for (int c = 0; c < columns; c++) here[c] = values[c] + (size_t)pair * stride;
     if (to / 2 > pair)
-        product(kind, rows, columns, sums, weights + (size_t)pair * step, row, here, stride, to / 2 - pair, NOTHING_AHEAD);
+        product(
+            kind, rows, columns, sums, weights + (size_t)pair * step, row, here, stride, to / 2 - pair, NOTHING_AHEAD);
     if (to % 2 != 0 && to / 2 >= pair) {
         size_t at_pair = (size_t)(to / 2) * stride;
         add_half_pair(

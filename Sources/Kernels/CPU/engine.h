@@ -77,7 +77,8 @@ typedef struct {
     int32_t rows; // most of a tile
     int32_t step; // tiles begin at multiples of it
     int32_t block_bytes; // of rows that meet a panel at once: they stay in the second-level cache
-    int32_t piece_operations; // that take about ten microseconds: worth taking, and few enough that threads end together
+    // That take about ten microseconds: worth taking, and few enough that threads end together.
+    int32_t piece_operations;
     // out [rows][MR_PANEL] = a [rows][inputs] x panel; `a_bytes` from row to row. May read as many rows of `a`, and
     // write as many of `out`, as a tile has at most. Asks memory for about what lies ahead.
     void (*multiply)(
@@ -101,8 +102,8 @@ typedef struct {
     // products[MR_BFLOAT16].multiply of a panel of stored weights, of up to MR_FUSED_ROWS rows, to the same bits; NULL:
     // only by widening it first.
     void (*multiply_stored)(
-        const struct mr_block_type *type, const void *a, size_t a_bytes, int32_t rows, const char *panel, int32_t inputs,
-        float *out);
+        const struct mr_block_type *type, const void *a, size_t a_bytes, int32_t rows, const char *panel,
+        int32_t inputs, float *out);
     // Turns a row, and rounds a turned one to bytes: bytes.h.
     void (*turn)(const float *x, int32_t count, float *target);
     void (*quantize)(const float *x, int32_t count, void *target);

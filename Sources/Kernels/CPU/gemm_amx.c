@@ -24,7 +24,8 @@ enum {
     PANEL_STEP = MR_TILE_PAIRS * PANEL_LINE,
     OUT_LINE = MR_PANEL * 4,
     BLOCK_BYTES = 1024 * 1024, // CPUs with tiles have 2 MB of second-level cache a core
-    PIECE = 16 << 20,
+    PIECE = 16 << 20, // of bfloat16; twice as many of bytes
+    ROWS = 2 * MR_TILE_HEIGHT,
 };
 
 // One step's share of what lies ahead.
@@ -32,7 +33,8 @@ INLINE void fetch(mr_ahead *ahead, int32_t lines) {
     for (int32_t i = 0; i < lines; i++, ahead->from += 64) __builtin_prefetch(ahead->from, 0, 2);
 }
 
-INLINE void up_to_16_rows(int kind, const char *a, size_t a_bytes, const char *panel, int32_t steps, mr_ahead ahead, void *out) {
+INLINE void up_to_16_rows(
+    int kind, const char *a, size_t a_bytes, const char *panel, int32_t steps, mr_ahead ahead, void *out) {
     const int32_t fetched = (ahead.lines + steps - 1) / steps;
     TILE_ZERO(0);
     TILE_ZERO(1);
@@ -48,7 +50,8 @@ INLINE void up_to_16_rows(int kind, const char *a, size_t a_bytes, const char *p
     TILE_STORE(1, (char *)out + MR_TILE_LINE, OUT_LINE);
 }
 
-INLINE void up_to_32_rows(int kind, const char *a, size_t a_bytes, const char *panel, int32_t steps, mr_ahead ahead, void *out) {
+INLINE void up_to_32_rows(
+    int kind, const char *a, size_t a_bytes, const char *panel, int32_t steps, mr_ahead ahead, void *out) {
     const int32_t fetched = (ahead.lines + steps - 1) / steps;
     const char *lower = a + MR_TILE_HEIGHT * a_bytes;
     char *lower_out = (char *)out + MR_TILE_HEIGHT * OUT_LINE;
@@ -140,8 +143,8 @@ static double peak_bytes(int64_t steps) { return run_peak(BYTES, steps); }
 void mr_gemm_amx(mr_kernels *kernels) {
     kernels->round_inputs = round_inputs;
     kernels->multiply_stored = NULL; // tiles add in another order
-    kernels->products[MR_BFLOAT16] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, BLOCK_BYTES, PIECE, tile_bf16};
-    kernels->products[MR_INT8] = (mr_tile_product){2 * MR_TILE_HEIGHT, MR_TILE_HEIGHT, BLOCK_BYTES, 2 * PIECE, tile_bytes};
+    kernels->products[MR_BFLOAT16] = (mr_tile_product){ROWS, MR_TILE_HEIGHT, BLOCK_BYTES, PIECE, tile_bf16};
+    kernels->products[MR_INT8] = (mr_tile_product){ROWS, MR_TILE_HEIGHT, BLOCK_BYTES, 2 * PIECE, tile_bytes};
     kernels->peaks[MR_BFLOAT16] = peak_bf16;
     kernels->peaks[MR_INT8] = peak_bytes;
 }

@@ -80,8 +80,8 @@ static piece piece_at(const linear_job *job, int32_t item) {
     return (piece){panel, first, rows, tiles * part / job->pieces, tiles * (part + 1) / job->pieces, tiles};
 }
 
-// What a tile asks for of the panel after its own, which mostly is the thread's next. Where a panel as it lies meets one
-// tile only, reading it is all there is to wait for, and asking twice costs.
+// What a tile asks for of the panel after its own, which mostly is the thread's next. Where a panel as it lies meets
+// one tile only, reading it is all there is to wait for, and asking twice costs.
 static mr_ahead next_panel(const linear_job *job, piece piece, int32_t tile, int32_t panel) {
     const mr_matrix *matrix = job->matrix;
     if (piece.panel + 1 == job->panels || (piece.tiles == 1 && matrix->stored == NULL)) return (mr_ahead){NULL, 0};

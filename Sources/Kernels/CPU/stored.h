@@ -30,4 +30,5 @@ bool mr_reserve_panels(mr_engine *engine, int32_t inputs);
 const mr_block_type *mr_stored_type(const mr_matrix *matrix, int32_t panel);
 
 // A panel of stored weights as products take it, in the thread's place 0 or 1; valid until that is used again.
-const char *mr_widen_panel(const mr_engine *engine, const mr_matrix *matrix, int32_t panel, int32_t thread, int32_t place);
+const char *mr_widen_panel(
+    const mr_engine *engine, const mr_matrix *matrix, int32_t panel, int32_t thread, int32_t place);
