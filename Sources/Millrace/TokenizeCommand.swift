@@ -109,15 +109,8 @@ enum CommandInput {
         do {
             return Array(try Data(contentsOf: URL(filePath: file)))
         } catch {
-            throw ValidationError("\(file) cannot be read: \(reason(error))")
+            throw ValidationError("\(file) is not there, or is no file that can be read")
         }
-    }
-
-    /// The system's own words, where it has any.
-    private static func reason(_ error: any Error) -> String {
-        let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
-        guard let underlying, underlying.domain == NSPOSIXErrorDomain else { return error.localizedDescription }
-        return String(cString: strerror(Int32(underlying.code)))
     }
 
     /// The input as a text; refuses what is not UTF-8.
