@@ -12,7 +12,7 @@ package struct DecoderWork: Sendable {
     /// Of a weight where it lies.
     private let weightBytes: Double
 
-    /// - Parameter storedBytes: of a weight that is widened when it is used; nil: it lies as products read it.
+    /// - Parameter storedBytes: of a weight as it lies, where it is widened when it is used; nil: as products read it.
     package init(
         _ configuration: DecoderConfiguration, computeType: ComputeType, quantizesWeights: Bool = false,
         storedBytes: Double? = nil

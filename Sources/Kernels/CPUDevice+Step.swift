@@ -158,7 +158,7 @@ extension CPUDevice {
         precondition(x.width == matrix.inputs && rows >= 0 && rows <= x.maxRows)
         check(bias, count: matrix.outputs)
         let stride = rowStride(matrix.outputs)
-        // All that will ever be wanted: what is not touched takes no memory.
+        // All that will ever be wanted, so that it is made once; pages come as they are touched.
         let bytes = x.maxRows * stride * 4
         if logitsMemory == nil || logitsMemory!.bytes < bytes {
             logitsMemory = nil

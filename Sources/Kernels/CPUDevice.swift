@@ -48,6 +48,9 @@ package final class CPUDevice: Device {
             throw DeviceError.badSetting(
                 "weights of int8 on \(set): they need a CPU with AVX-512 VNNI; leave --weights out")
         }
+        guard !(quantizesWeights && keepsQuantised) else {
+            throw DeviceError.badSetting("weights both as int8 and as they are stored")
+        }
         self.quantizesWeights = quantizesWeights
         self.keepsQuantised = keepsQuantised
         self.instructionSet = set
@@ -111,6 +114,11 @@ package final class CPUDevice: Device {
     private func storedTypes(of parts: [MatrixSource]) -> [UInt32]? {
         let types = parts.compactMap(\.storedType)
         return types.count == parts.count ? types : nil
+    }
+
+    /// Bytes of a weight in matrices whose weights stay as they are stored; nil: of this type they do not.
+    package static func storedBytes(_ type: TensorType) -> Double? {
+        mr_is_stored(type.rawValue) ? mr_stored_weight_bytes(type.rawValue) : nil
     }
 
     private func precision(of parts: [MatrixSource]) -> mr_precision {

@@ -60,6 +60,9 @@ struct BenchMachine: ParsableArguments {
         if dtype != "auto", ComputeType(rawValue: dtype) == nil {
             throw ValidationError("--dtype '\(dtype)' is not one of auto, float32, bfloat16")
         }
+        guard weights != .auto else {
+            throw ValidationError("--weights auto chooses by the job; here it is widened, stored or int8")
+        }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads \(threads) is not from 1 to 1024")
         }

@@ -18,7 +18,10 @@ struct InspectCommand: ParsableCommand {
     func run() throws {
         let path = try ModelOptions.resolve(model)
         let local = try LocalModel(path: path)
-        let device = try options.device.open(options.settings)
+        let (settings, remark) = try options.settings.resolved(
+            for: local.checkpoint, sequences: options.device.defaults.maxSequences)
+        if let remark { ConsoleOutput.note(remark) }
+        let device = try settings.device.open(settings)
         let report = InspectionReport(local, path: path, device: device, cacheBytes: options.kvCache?.bytes ?? 1 << 30)
         if json {
             print(report.json(listingTensors: tensors).text)

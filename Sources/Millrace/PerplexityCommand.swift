@@ -38,7 +38,10 @@ struct PerplexityCommand: ParsableCommand {
             throw ValidationError("\(file): \(ids.count) tokens are less than one window of \(window)")
         }
 
-        let device = try options.device.open(options.settings)
+        let (settings, remark) = try options.settings.resolved(
+            for: checkpoint, sequences: options.device.defaults.maxSequences)
+        if let remark { ConsoleOutput.note(remark) }
+        let device = try settings.device.open(settings)
         let length = window ?? ids.count
         let loaded = try ModelLoader.load(
             checkpoint, on: device, budget: .blocks((length + 15) / 16), contextLimit: options.maxModelLen)

@@ -41,7 +41,8 @@ package enum DeviceChoice: Sendable, Equatable {
     package var defaults: Defaults {
         switch self {
         case .cpu:
-            Defaults(maxSequences: 256, maxBatchedTokens: 512, cache: .bytes(1 << 30))
+            Defaults(
+                maxSequences: 256, maxBatchedTokens: 512, cache: .bytes(LocalModel.Settings.cpuCacheBytes))
         case .cuda:
             Defaults(maxSequences: 512, maxBatchedTokens: 4096, cache: .available(share: 0.95))
         }
@@ -55,7 +56,8 @@ package enum DeviceChoice: Sendable, Equatable {
         }
     }
 
-    /// Takes hold of the device; called on the engine's thread.
+    /// Takes hold of the device; called on the engine's thread. Weights that are still `auto` are widened:
+    /// `Settings.resolved` decides before.
     package func open(_ settings: LocalModel.Settings) throws -> any Device {
         switch self {
         case .cpu:

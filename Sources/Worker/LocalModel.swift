@@ -6,7 +6,7 @@ import Models
 package struct LocalModel: Sendable {
     package struct Settings: Sendable {
         package var device = DeviceChoice.cpu
-        /// nil: bfloat16 where the device multiplies it, float32 elsewhere.
+        /// nil: float32 on a CPU without vector kernels, bfloat16 elsewhere.
         package var computeType: ComputeType?
         package var weights = WeightForm.auto
         /// Requests there will be; nil: many.
@@ -57,21 +57,17 @@ package struct LocalModel: Sendable {
         let defaults = settings.device.defaults
         let rows = settings.maxBatchedTokens ?? defaults.maxBatchedTokens
         let sequences = min(settings.maxSequences ?? defaults.maxSequences, rows)
-        let (form, remark) = settings.weights.resolved(
-            parameters: checkpoint.parameters, hasBlocks: checkpoint.hasBlocks, settings,
-            sequences: min(sequences, settings.requests ?? sequences), available: HostMemory.available)
+        let (settings, remark) = try settings.resolved(
+            for: checkpoint, sequences: min(sequences, settings.requests ?? sequences))
         if let remark { onRemark(remark) }
-        var chosen = settings
-        chosen.weights = form
-        let opened = chosen
         let shape = try await engine.start(
             Engine.Settings(maxSequences: sequences),
             tokenizer: tokenizer,
             load: {
                 let loaded = try ModelLoader.load(
-                    checkpoint, on: try opened.device.open(opened),
+                    checkpoint, on: try settings.device.open(settings),
                     budget: settings.cacheBytes.map(CacheBudget.bytes) ?? defaults.cache, maxRows: rows,
-                    maxLogitRows: opened.device.maxLogitRows(vocabulary: checkpoint.configuration.vocabulary),
+                    maxLogitRows: settings.device.maxLogitRows(vocabulary: checkpoint.configuration.vocabulary),
                     contextLimit: settings.maxContext, meter: meter)
                 loaded.remarks.forEach(onRemark)
                 return loaded.runner

@@ -1,4 +1,6 @@
 import Foundation
+import Kernels
+import Models
 
 /// How a model keeps its weights.
 package enum WeightForm: String, Sendable, CaseIterable {
@@ -6,52 +8,71 @@ package enum WeightForm: String, Sendable, CaseIterable {
     case auto
     /// As products take them.
     case widened
-    /// Quantised ones as the checkpoint has them; the same numbers in less memory.
+    /// Those of blocks as small whole numbers, as the checkpoint has them; products see the same weights.
     case stored
     /// CPU: rounded to int8, and products' inputs, too.
     case int8
 
-    /// Sequences up to which reading fewer bytes gains more than widening them in every step costs: measured on
-    /// AVX-512 with BF16, where 8 gain a tenth, and 16 lose one.
+    /// Sequences up to which reading fewer bytes gains more than widening them in every step costs: on AVX-512 with
+    /// BF16 one sequence gains half, 8 a tenth, and 16 lose one.
     private static let fewSequences = 8
 
-    /// What `auto` stands for; anything else stands for itself.
-    /// - Parameters:
-    ///   - parameters: numbers the model has learned.
-    ///   - hasBlocks: some are stored as small whole numbers.
-    ///   - sequences: that will run at once at most.
-    ///   - available: bytes of memory the host could give; nil: not known.
+    /// What `auto` depends on.
+    package struct Circumstances {
+        /// Numbers the model has learned; some of them, with `hasBlocks`, stored as small whole numbers.
+        package var parameters: Int
+        package var hasBlocks: Bool
+        /// What runs at once at most.
+        package var sequences: Int
+        package var computeType: ComputeType
+        package var cacheBytes: Int
+        /// What the host could give; nil: not known.
+        package var availableBytes: Int?
+    }
+
+    /// What `auto` stands for on a CPU; anything else stands for itself.
     /// - Returns: with what people should know, where memory decided.
-    package func resolved(
-        parameters: Int, hasBlocks: Bool, _ settings: LocalModel.Settings, sequences: Int, available: Int?
-    ) -> (form: WeightForm, remark: String?) {
+    package func resolved(_ now: Circumstances) -> (form: WeightForm, remark: String?) {
         guard self == .auto else { return (self, nil) }
-        guard settings.device == .cpu, hasBlocks else { return (.widened, nil) }
-        if sequences <= Self.fewSequences { return (.stored, nil) }
-        let widened = parameters * (settings.computeType == .float32 ? 4 : 2)
-        guard let available, widened > available / 10 * 8 else { return (.widened, nil) }
+        guard now.hasBlocks else { return (.widened, nil) }
+        // Float32 products widen a whole panel for a single row.
+        if now.sequences <= Self.fewSequences, now.computeType == .bfloat16 { return (.stored, nil) }
+        let widened = now.parameters * (now.computeType == .float32 ? 4 : 2)
+        guard let available = now.availableBytes, widened + now.cacheBytes > available / 10 * 9 else {
+            return (.widened, nil)
+        }
         func gibibytes(_ bytes: Int) -> String { String(format: "%.1f GiB", Double(bytes) / Double(1 << 30)) }
         return (
             .stored,
-            "weights stay as they are stored: widened they would take \(gibibytes(widened)) of the "
-                + "\(gibibytes(available)) that are free (--weights widened does it all the same)"
+            "weights stay small whole numbers: widened, they and the KV cache would take "
+                + "\(gibibytes(widened + now.cacheBytes)) of the \(gibibytes(available)) that are free "
+                + "(--weights widened does it all the same)"
         )
     }
 }
 
-/// What Linux says of the host's memory.
-package enum HostMemory {
-    /// Bytes that programs could be given without swapping; nil where the system does not tell.
-    package static var available: Int? {
-        guard let text = try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8) else { return nil }
-        return available(in: text)
-    }
+extension LocalModel.Settings {
+    /// Of the KV cache, where nothing was asked for.
+    static let cpuCacheBytes = 1 << 30
 
-    /// From the text of /proc/meminfo, which counts in kibibytes.
-    package static func available(in text: String) -> Int? {
-        for line in text.split(separator: "\n") where line.hasPrefix("MemAvailable:") {
-            return line.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
+    /// With a form of weights in place of `auto`.
+    /// - Parameter sequences: that run at once at most. (A request of several choices counts as one: what is chosen
+    ///   changes speed alone.)
+    package func resolved(
+        for checkpoint: Checkpoint, sequences: Int
+    ) throws -> (settings: LocalModel.Settings, remark: String?) {
+        var settings = self
+        guard weights == .auto, device == .cpu else {
+            if weights == .auto { settings.weights = .widened }
+            return (settings, nil)
         }
-        return nil
+        let type = try computeType ?? CPUDevice.fasterComputeType(on: CPUFeatures.chosen())
+        let (form, remark) = weights.resolved(
+            WeightForm.Circumstances(
+                parameters: checkpoint.parameters, hasBlocks: checkpoint.hasBlocks, sequences: sequences,
+                computeType: type, cacheBytes: cacheBytes ?? Self.cpuCacheBytes,
+                availableBytes: HostMemory.available))
+        settings.weights = form
+        return (settings, remark)
     }
 }

@@ -98,33 +98,99 @@ import Testing
         }
     }
 
-    /// Larger inputs than all before make the kept panels larger.
+    /// A matrix with larger inputs than all before makes the kept panels larger, and older matrices find theirs anew.
     @Test func panelsGrow() throws {
         var random = RandomNumbers(seed: 8)
-        let pair = try Pair(KernelSetting(instructionSet: CPUFeatures.best, computeType: .bfloat16))
-        for columns in [256, 2048, 512] {
-            let tensor = CPUMatrixTests.tensor(of: .q5_1, rows: 96, columns: columns, &random)
-            try pair.compare([MatrixSource(tensor)], rows: 20, &random)
+        let setting = KernelSetting(instructionSet: CPUFeatures.best, computeType: .bfloat16, keepsQuantised: true)
+        let bench = try KernelBench(setting)
+        func tensor(_ columns: Int) -> MatrixSource {
+            MatrixSource(CPUMatrixTests.tensor(of: .q5_1, rows: 32, columns: columns, &random))
+        }
+        let first = try bench.device.makeMatrix(stacking: [tensor(256)])
+        let x = try bench.activation(random.floats(20 * 256), rows: 20)
+        func product() throws -> [Float] {
+            try bench.device.begin(.single(rows: 20))
+            let y = try bench.poisoned(rows: 20, width: 32)
+            bench.device.linear(x, first, bias: nil, accumulate: false, into: y)
+            return bench.values(y, rows: 20)
+        }
+        let before = try product()
+        let larger = try bench.device.makeMatrix(stacking: [tensor(4096)])
+        let after = try product()
+        #expect(after == before)
+        #expect(larger.inputs == 4096)
+    }
+
+    /// Steps that are no numbers, or infinite, make their outputs so, and no others', by any way of multiplying.
+    @Test(arguments: KernelSetting.all, [TensorType.q4_0, .q4_1])
+    func stepsThatAreNotFinite(_ setting: KernelSetting, _ type: TensorType) throws {
+        var random = RandomNumbers(seed: 9)
+        let pair = try Pair(setting)
+        let tensor = CPUMatrixTests.tensor(of: type, rows: 34, columns: 64, &random)
+        let blocks = UnsafeMutableRawBufferPointer(mutating: tensor.bytes)
+        for (row, half) in [3: 0x7fff, 20: 0xfc00] {
+            blocks[row * tensor.rowBytes] = UInt8(half & 255)
+            blocks[row * tensor.rowBytes + 1] = UInt8(half >> 8)
+        }
+        for rows in [2, 20] {
+            let x = random.floats(rows * 64, in: 1...2)
+            for bench in [pair.widened, pair.stored] {
+                let matrix = try bench.device.makeMatrix(stacking: [MatrixSource(tensor)])
+                try bench.device.begin(.single(rows: rows))
+                let y = try bench.poisoned(rows: rows, width: 34)
+                bench.device.linear(
+                    try bench.activation(x, rows: rows), matrix, bias: nil, accumulate: false, into: y)
+                for row in 0..<rows {
+                    let values = y[row]
+                    #expect(values.indices.filter { !values[$0].isFinite } == [3, 20])
+                    #expect(values[3].isNaN)
+                }
+            }
         }
     }
 
-    /// A step that is not a number leaves its outputs not numbers, and no others, by either way of multiplying.
-    @Test(arguments: KernelSetting.all) func stepsThatAreNotNumbers(_ setting: KernelSetting) throws {
-        var random = RandomNumbers(seed: 9)
-        var keeping = setting
-        keeping.keepsQuantised = true
-        let tensor = CPUMatrixTests.tensor(of: .q4_0, rows: 34, columns: 64, &random)
-        let blocks = UnsafeMutableRawBufferPointer(mutating: tensor.bytes)
-        blocks[3 * tensor.rowBytes + 1] = 0x7f
-        blocks[3 * tensor.rowBytes] = 0xff
-        let bench = try KernelBench(keeping)
-        for rows in [2, 20] {
-            let matrix = try bench.device.makeMatrix(stacking: [MatrixSource(tensor)])
-            try bench.device.begin(.single(rows: rows))
-            let y = try bench.poisoned(rows: rows, width: 34)
-            let x = try bench.activation(random.floats(rows * 64, in: 1...2), rows: rows)
-            bench.device.linear(x, matrix, bias: nil, accumulate: false, into: y)
-            for row in 0..<rows { #expect(y[row].indices.filter { y[row][$0].isNaN } == [3]) }
+    /// Experts gather their rows, and inputs come rounded, bias and residual are added: as for other matrices.
+    @Test(arguments: KernelSetting.all) func everyUseOfAMatrix(_ setting: KernelSetting) throws {
+        var random = RandomNumbers(seed: 10)
+        let pair = try Pair(setting)
+        func part(_ rows: Int, _ columns: Int) -> MatrixSource {
+            MatrixSource(CPUMatrixTests.tensor(of: .q4_K, rows: rows, columns: columns, &random))
         }
+        let (experts, rows) = (3, 11)
+        let gates = (0..<experts).map { _ in [part(256, 256), part(256, 256)] }
+        let downs = (0..<experts).map { _ in [part(256, 256)] }
+        let router = random.floats(experts * 256)
+        let (x, start, bias) = (random.floats(rows * 256), random.floats(rows * 256), random.floats(256))
+        let results = try [pair.widened, pair.stored].map { bench in
+            let device = bench.device
+            try device.begin(.single(rows: rows))
+            let y = try bench.activation(start, rows: rows)
+            let input = try bench.activation(x, rows: rows)
+            device.addMixture(
+                input, router: try bench.matrix(router, inputs: 256),
+                gateUp: try gates.map { try device.makeMatrix(stacking: $0) },
+                down: try downs.map { try device.makeMatrix(stacking: $0) },
+                MixtureShape(experts: experts, chosen: 2, renormalise: true, function: .silu), to: y)
+            let rounded = try device.makeProductInput(maxRows: rows, width: 256, pieces: 256)
+            device.rmsNorm(y, weight: try device.makeVector(bias), epsilon: 1e-5, into: rounded)
+            device.linear(
+                rounded, try device.makeMatrix(stacking: downs[0]), bias: try device.makeVector(bias),
+                accumulate: true, into: y)
+            return bench.values(y, rows: rows).map(\.bitPattern)
+        }
+        #expect(results[0] == results[1])
+    }
+
+    @Test func weightsAreOneOrTheOther() {
+        #expect(throws: DeviceError.self) {
+            try CPUDevice(computeType: .bfloat16, threads: 1, quantizesWeights: true, keepsQuantised: true)
+        }
+    }
+
+    /// Bytes of a weight: its bits, and its part of a step and an offset.
+    @Test(arguments: [(TensorType.q4_0, 0.625), (.q4_1, 0.75), (.q8_0, 1.125), (.q6_K, 1.25), (.q2_K, 1.0)])
+    func whatAWeightTakes(_ type: TensorType, _ bytes: Double) {
+        #expect(CPUDevice.storedBytes(type) == bytes)
+        #expect(CPUDevice.storedBytes(.bf16) == nil)
     }
 }

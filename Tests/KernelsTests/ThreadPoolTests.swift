@@ -33,6 +33,26 @@ import Testing
             }
         }
     }
+
+    /// Few items go to few threads, whole grains but for the last.
+    @Test(arguments: [2, 3, 7]) func noThreadIsWokenForLessThanAGrain(_ threads: Int) throws {
+        final class Ranges: Sendable {
+            let all = Mutex<[Range<Int32>]>([])
+        }
+        let device = try CPUDevice(threads: threads)
+        for _ in 0..<40 {
+            let ranges = Ranges()
+            mr_engine_parallel(
+                device.engine, 17, 8,
+                { context, begin, end, _ in
+                    guard let context else { return }
+                    let ranges = Unmanaged<Ranges>.fromOpaque(context).takeUnretainedValue()
+                    ranges.all.withLock { $0.append(begin..<end) }
+                }, Unmanaged.passUnretained(ranges).toOpaque())
+            let sorted = ranges.all.withLock { $0.sorted { $0.lowerBound < $1.lowerBound } }
+            try #require(sorted == [0..<8, 8..<16, 16..<17])
+        }
+    }
 }
 
 extension Atomic where Value == Int {

@@ -13,7 +13,7 @@ enum {
 
 enum { MR_FUSED_ROWS = 4 }; // whose products need no widened panel in between
 
-enum { MR_ROW_GRAIN = 8 }; // rows that a thread takes at least, where a row is little work
+enum { MR_ROW_GRAIN = 8 }; // rows of a thread's share are whole multiples of it, where a row is little work
 
 typedef struct mr_pool mr_pool;
 struct mr_block_type;
@@ -21,7 +21,7 @@ struct mr_held_panel;
 mr_pool *mr_pool_create(int32_t threads);
 void mr_pool_destroy(mr_pool *pool);
 int32_t mr_pool_threads(const mr_pool *pool);
-// Runs `count` items, in ranges of no fewer than `grain` but for the last.
+// Runs `count` items, in ranges of no fewer than `grain` but for the last of a thread's share.
 void mr_pool_run(mr_pool *pool, int32_t count, int32_t grain, mr_task function, void *context);
 
 // A buffer that grows and never shrinks.

@@ -55,7 +55,10 @@ mr_matrix *mr_matrix_create(
     mr_engine *engine, mr_precision precision, int32_t inputs, const int32_t *part_outputs, int32_t parts,
     const uint32_t *stored) {
     static atomic_ullong count;
-    if (stored != NULL && !mr_reserve_panels(engine, inputs)) return NULL;
+    for (int32_t i = 0; i < parts && stored != NULL; i++) {
+        if (precision == MR_INT8 || !mr_is_stored(stored[i])) return NULL;
+    }
+    if (stored != NULL && !mr_reserve_panels(engine, precision, inputs)) return NULL;
     mr_matrix *matrix = calloc(1, sizeof *matrix);
     if (matrix == NULL) return NULL;
     matrix->number = atomic_fetch_add(&count, 1) + 1;

@@ -1,6 +1,6 @@
-// The engine's threads: the caller and count - 1 workers. Each begins with a share of the job of its own, the same rows
-// of every job of a step, which it then finds in its own caches; it takes ranges of what is left of it, large ones at
-// first and small ones when threads have to end together, and then goes on with what others have left.
+// The engine's threads: the caller and count - 1 workers. Each begins with a share of the job of its own: of jobs over
+// rows, the same rows each time, which it then finds in its own caches. It takes ranges of what is left of it, large
+// ones at first and small ones when threads have to end together, and then goes on with what others have left.
 //
 // A worker that finds nothing to do spins for some microseconds, because the next job of a step follows at
 // once, and then sleeps in a futex. Which thread takes which range never shows in results: ranges are output
@@ -91,14 +91,17 @@ static void take_ranges(mr_pool *pool, int32_t thread) {
     }
 }
 
+// Shares are whole grains but for the last, so that where there are few items, few threads have any.
 static void divide(mr_pool *pool, int32_t count, int32_t grain) {
     pool->grain = grain;
     // Of items that differ, as sequences do, long ones may come first: no range is a large part of the job.
     pool->most = count / (16 * pool->threads);
+    int64_t grains = ((int64_t)count + grain - 1) / grain;
+    int32_t begin = 0;
     for (int32_t i = 0; i < pool->threads; i++) {
-        int32_t begin = (int32_t)((int64_t)count * i / pool->threads);
+        int64_t end = grains * (i + 1) / pool->threads * grain;
         atomic_store_explicit(&pool->shares[i].next, begin, memory_order_relaxed);
-        pool->shares[i].end = (int32_t)((int64_t)count * (i + 1) / pool->threads);
+        begin = pool->shares[i].end = (int32_t)(end < count ? end : count);
     }
 }
 
@@ -173,8 +176,9 @@ mr_pool *mr_pool_create(int32_t threads) {
     memset(pool, 0, sizeof *pool);
     pool->threads = threads;
     pool->workers = calloc((size_t)threads, sizeof *pool->workers);
-    bool shares = posix_memalign((void **)&pool->shares, 64, (size_t)threads * sizeof *pool->shares) == 0;
-    if (!shares || pool->workers == NULL) {
+    size_t bytes = (size_t)threads * sizeof *pool->shares;
+    if (posix_memalign((void **)&pool->shares, 64, bytes) != 0) pool->shares = NULL;
+    if (pool->shares == NULL || pool->workers == NULL) {
         release(pool);
         return NULL;
     }

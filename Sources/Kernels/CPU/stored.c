@@ -41,8 +41,13 @@ void mr_store_output(const mr_block_type *type, const void *row, int32_t inputs,
     }
 }
 
-bool mr_reserve_panels(mr_engine *engine, int32_t inputs) {
-    size_t slice = (size_t)inputs * MR_PANEL * (engine->bf16 ? 2 : 4);
+double mr_stored_weight_bytes(uint32_t type) {
+    const mr_block_type *blocks = mr_block_type_of(type);
+    return blocks == NULL ? 0 : (double)mr_stored_panel_bytes(blocks, blocks->weights) / (MR_PANEL * blocks->weights);
+}
+
+bool mr_reserve_panels(mr_engine *engine, mr_precision precision, int32_t inputs) {
+    size_t slice = (size_t)inputs * MR_PANEL * (precision == MR_BFLOAT16 ? 2 : 4);
     size_t places = 2 * (size_t)mr_pool_threads(engine->pool);
     if (engine->held == NULL) engine->held = calloc(places, sizeof *engine->held);
     if (engine->held == NULL) return false;

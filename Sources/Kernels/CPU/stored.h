@@ -1,5 +1,5 @@
 // Panels whose weights stay the small whole numbers that the checkpoint has, and become what products take when a
-// thread needs them: the very bits that they would have been packed as.
+// thread needs them: the very bits that they would have been packed as (any NaN is one).
 //
 //   panel:  groups of inputs, one after another
 //   group:  float32 steps [MR_PANEL]; float32 offsets [MR_PANEL], if the type has any; numbers: 8 bits each, signed,
@@ -23,8 +23,8 @@ static inline size_t mr_stored_panel_bytes(const mr_block_type *type, int32_t in
 // Places one output's row of blocks in a panel.
 void mr_store_output(const mr_block_type *type, const void *row, int32_t inputs, char *panel, int32_t lane);
 
-// Room for two panels a thread of `inputs` inputs. False: no memory.
-bool mr_reserve_panels(mr_engine *engine, int32_t inputs);
+// Room for two panels a thread of `inputs` inputs, widened to a precision. False: no memory.
+bool mr_reserve_panels(mr_engine *engine, mr_precision precision, int32_t inputs);
 
 // The type of a panel's weights.
 const mr_block_type *mr_stored_type(const mr_matrix *matrix, int32_t panel);

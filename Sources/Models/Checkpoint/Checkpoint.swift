@@ -104,13 +104,13 @@ package struct Checkpoint {
     }
 
     /// Whether there are weights in blocks of small numbers, as GGUF files have them.
-    package var hasBlocks: Bool { bytesOfBlockWeight != nil }
+    package var hasBlocks: Bool { tensors.contains { $0.type.blockElements > 1 } }
 
-    /// What one of those takes in the file, on average; nil: there are none.
-    package var bytesOfBlockWeight: Double? {
-        let blocks = tensors.filter { $0.type.blockElements > 1 }
-        let weights = blocks.reduce(0) { $0 + $1.shape.reduce(1, *) }
-        return weights == 0 ? nil : Double(blocks.reduce(0) { $0 + $1.bytes.count }) / Double(weights)
+    /// The mean of a number for each type, over the model's matrices (its embedding is one of them).
+    package func mean(_ ofType: (TensorType) -> Double) -> Double {
+        let matrices = tensors.filter { $0.shape.count > 1 }
+        let weights = matrices.map { Double($0.shape.reduce(1, *)) }
+        return zip(matrices, weights).reduce(0) { $0 + ofType($1.0.type) * $1.1 } / weights.reduce(0, +)
     }
 
     /// Linear layers whose weights are packed in words.

@@ -80,7 +80,7 @@ bool mr_engine_begin(mr_engine *engine, const mr_batch *batch);
 bool mr_engine_reserve_inputs(mr_engine *engine, int32_t rows, int32_t width);
 
 // Calls function(context, begin, end, thread) on disjoint ranges that cover 0..<count, on all threads;
-// `grain` is the least length of a range. For tests and for Swift code that wants the pool.
+// threads' shares are multiples of `grain`. For tests and for Swift code that wants the pool.
 typedef void (*mr_task)(void *context, int32_t begin, int32_t end, int32_t thread);
 void mr_engine_parallel(mr_engine *engine, int32_t count, int32_t grain, mr_task function, void *context);
 
@@ -123,12 +123,15 @@ typedef enum { MR_FLOAT32 = 0, MR_BFLOAT16, MR_INT8, MR_PRECISIONS } mr_precisio
 bool mr_isa_multiplies_bytes(mr_isa isa);
 
 // `stored`: GGUF's type id of each part, of types of blocks (mr_is_stored), whose weights stay as they are until a
-// product widens them to `precision`, float32 or bfloat16; or NULL. NULL: no memory.
+// product widens them to `precision`, float32 or bfloat16; or NULL. Products are the engine's that made it.
+// NULL: no memory, or another type or precision.
 mr_matrix *mr_matrix_create(
     mr_engine *engine, mr_precision precision, int32_t inputs, const int32_t *part_outputs, int32_t parts,
     const uint32_t *stored);
 // Whether weights of a type may stay as they are stored.
 bool mr_is_stored(uint32_t type);
+// Bytes that one takes then, its part of a group's steps and offsets included.
+double mr_stored_weight_bytes(uint32_t type);
 void mr_matrix_destroy(mr_matrix *matrix);
 int32_t mr_matrix_outputs(const mr_matrix *matrix);
 int32_t mr_matrix_inputs(const mr_matrix *matrix);
