@@ -20,7 +20,8 @@ struct ModelOptions: ParsableArguments {
         help: ArgumentHelp(
             "How weights are kept: widened to bfloat16; stored, those of quantised files as small numbers (on a CPU "
                 + "the same results, and faster for up to 8 sequences); int8, on a CPU with AVX-512 VNNI, rounded "
-                + "(faster, less exact); auto: on a CPU stored for few requests or where memory is short, else widened.",
+                + "(faster, less exact); auto: on a CPU stored for few requests or where memory is short, else "
+                + "widened.",
             valueName: "form"))
     var weights = WeightForm.auto
 
