@@ -41,7 +41,7 @@ import Testing
         (["batch", "--requests", "0"], "--requests 0"), (["batch", "--runs", "0"], "--runs 0"),
         (["step", "--context", "0"], "--context 0"), (["kernels", "--dtype", "half"], "--dtype 'half'"),
         (["kernels", "--threads", "0"], "--threads 0"),
-        (["step", "--weights", "stored"], "--weights stored"),
+        (["kernels", "--weights", "stored"], "--weights stored"), (["step", "--weights", "auto"], "--weights auto"),
     ])
     func whatCannotBeMeasuredIsRefused(_ arguments: [String], _ named: String) throws {
         let scratch = try Scratch()
