@@ -1,17 +1,10 @@
 // Rows of checkpoint tensors to float32.
 #include "dequant.h"
-#include "numbers.h"
 #pragma STDC FP_CONTRACT OFF
 
 const int8_t mr_natural_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 const int8_t mr_centered_numbers[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
 const int8_t mr_iq4_numbers[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-
-static float read_f16(const uint8_t *at) {
-    uint16_t half;
-    memcpy(&half, at, 2);
-    return mr_f16_to_f32(half);
-}
 
 static uint32_t read_u32(const uint8_t *at) {
     uint32_t value;
@@ -34,14 +27,14 @@ static void add_high_bits(uint32_t high, int8_t *numbers) {
 
 // {f16 d; int8 q[32]}: d * q
 static void read_q8_0(const uint8_t *source, mr_block *block) {
-    block->steps[0] = read_f16(source);
+    block->steps[0] = mr_read_f16(source);
     block->offsets[0] = -0.0f;
     memcpy(block->numbers, source + 2, 32);
 }
 
 // {f16 d; u8 q[16]}: d * (q - 8)
 static void read_q4_0(const uint8_t *source, mr_block *block) {
-    block->steps[0] = read_f16(source);
+    block->steps[0] = mr_read_f16(source);
     block->offsets[0] = -0.0f;
     read_nibbles(source + 2, block->numbers);
     for (int i = 0; i < 32; i++) block->numbers[i] = (int8_t)(block->numbers[i] - 8);
@@ -49,14 +42,14 @@ static void read_q4_0(const uint8_t *source, mr_block *block) {
 
 // {f16 d, m; u8 q[16]}: d * q + m
 static void read_q4_1(const uint8_t *source, mr_block *block) {
-    block->steps[0] = read_f16(source);
-    block->offsets[0] = read_f16(source + 2);
+    block->steps[0] = mr_read_f16(source);
+    block->offsets[0] = mr_read_f16(source + 2);
     read_nibbles(source + 4, block->numbers);
 }
 
 // {f16 d; u32 high; u8 q[16]}: d * (q + 16 * high bit - 16)
 static void read_q5_0(const uint8_t *source, mr_block *block) {
-    block->steps[0] = read_f16(source);
+    block->steps[0] = mr_read_f16(source);
     block->offsets[0] = -0.0f;
     read_nibbles(source + 6, block->numbers);
     add_high_bits(read_u32(source + 2), block->numbers);
@@ -65,15 +58,15 @@ static void read_q5_0(const uint8_t *source, mr_block *block) {
 
 // {f16 d, m; u32 high; u8 q[16]}: d * (q + 16 * high bit) + m
 static void read_q5_1(const uint8_t *source, mr_block *block) {
-    block->steps[0] = read_f16(source);
-    block->offsets[0] = read_f16(source + 2);
+    block->steps[0] = mr_read_f16(source);
+    block->offsets[0] = mr_read_f16(source + 2);
     read_nibbles(source + 8, block->numbers);
     add_high_bits(read_u32(source + 4), block->numbers);
 }
 
 // {f16 d; u8 q[16]}: d * table[q]
 static void read_iq4_nl(const uint8_t *source, mr_block *block) {
-    block->steps[0] = read_f16(source);
+    block->steps[0] = mr_read_f16(source);
     block->offsets[0] = -0.0f;
     read_nibbles(source + 2, block->numbers);
     for (int i = 0; i < 32; i++) block->numbers[i] = mr_iq4_numbers[block->numbers[i]];
@@ -105,7 +98,7 @@ const mr_block_type *mr_block_type_of(uint32_t type) {
 }
 
 static void row_f16(const uint8_t *source, float *target, int64_t columns) {
-    for (int64_t i = 0; i < columns; i++) target[i] = read_f16(source + 2 * i);
+    for (int64_t i = 0; i < columns; i++) target[i] = mr_read_f16(source + 2 * i);
 }
 
 static void row_bf16(const uint8_t *source, float *target, int64_t columns) {

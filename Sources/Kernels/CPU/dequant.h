@@ -3,6 +3,13 @@
 // block structures; 32 weights a block in dequant.c, 256 in dequant_k.c.
 #pragma once
 #include "engine.h"
+#include "numbers.h"
+
+static inline float mr_read_f16(const uint8_t *at) {
+    uint16_t half;
+    memcpy(&half, at, 2);
+    return mr_f16_to_f32(half);
+}
 
 // A block as it was read.
 typedef struct {

@@ -15,9 +15,10 @@ enum { MR_FUSED_ROWS = 4 }; // whose products need no widened panel in between
 
 enum { MR_ROW_GRAIN = 8 }; // rows of a thread's share are whole multiples of it, where a row is little work
 
+struct mr_block_type; // dequant.h
+struct mr_held_panel; // stored.c
+
 typedef struct mr_pool mr_pool;
-struct mr_block_type;
-struct mr_held_panel;
 mr_pool *mr_pool_create(int32_t threads);
 void mr_pool_destroy(mr_pool *pool);
 int32_t mr_pool_threads(const mr_pool *pool);

@@ -77,8 +77,8 @@ static void widen(const mr_block_type *type, const char *panel, int32_t inputs, 
         int32_t i = k % type->group;
         if (i == 0) {
             steps = (const float *)(const void *)panel;
-            numbers = panel + mr_stored_header_bytes(type);
-            panel = numbers + type->group * MR_PANEL * mr_stored_bits(type) / 8;
+            numbers = panel + mr_stored_header_bytes(type->has_offsets);
+            panel = numbers + mr_stored_number_bytes(mr_stored_bits(type), type->group);
         }
         for (int32_t n = 0; n < MR_PANEL; n++) {
             const uint32_t *words = (const uint32_t *)(const void *)numbers;

@@ -91,26 +91,34 @@ static mr_ahead next_panel(const linear_job *job, piece piece, int32_t tile, int
     return (mr_ahead){matrix->panels + at[0] + (size_t)begin * 64, end - begin};
 }
 
-// First row of a tile of the piece.
-static int32_t tile_row(const linear_job *job, piece piece, int32_t tile) {
-    return piece.first + tile_begin(product_of(job), piece.rows, piece.tiles, tile);
+// One tile of a block of rows.
+typedef struct {
+    int32_t index; // in the block
+    int32_t begin; // its first row, of the job
+    int32_t rows;
+} tile;
+
+static tile tile_at(const linear_job *job, piece piece, int32_t index) {
+    const mr_tile_product *product = product_of(job);
+    int32_t begin = tile_begin(product, piece.rows, piece.tiles, index);
+    int32_t end = tile_begin(product, piece.rows, piece.tiles, index + 1);
+    return (tile){index, piece.first + begin, end - begin};
 }
 
 // Sums of a tile of the piece: those of its panel of the first part, or of the second (`part` 1).
-static void multiply(
-    const linear_job *job, piece piece, int32_t tile, int32_t part, int32_t thread, float *sums) {
+static void multiply(const linear_job *job, piece piece, tile tile, int32_t part, int32_t thread, float *sums) {
     const mr_matrix *matrix = job->matrix;
-    int32_t begin = tile_row(job, piece, tile), rows = tile_row(job, piece, tile + 1) - begin;
     int32_t panel = part * job->panels + piece.panel;
-    const char *a = job->inputs + (size_t)begin * job->input_bytes, *weights = matrix->panels + matrix->panel_at[panel];
+    const char *a = job->inputs + (size_t)tile.begin * job->input_bytes;
+    const char *weights = matrix->panels + matrix->panel_at[panel];
     if (job->fused) {
         job->engine->kernels.multiply_stored(
-            mr_stored_type(matrix, panel), a, job->input_bytes, rows, weights, matrix->inputs, sums);
+            mr_stored_type(matrix, panel), a, job->input_bytes, tile.rows, weights, matrix->inputs, sums);
         return;
     }
     if (matrix->stored != NULL) weights = mr_widen_panel(job->engine, matrix, panel, thread, part);
     product_of(job)->multiply(
-        a, job->input_bytes, rows, weights, matrix->inputs, next_panel(job, piece, tile, panel), sums);
+        a, job->input_bytes, tile.rows, weights, matrix->inputs, next_panel(job, piece, tile.index, panel), sums);
 }
 
 // A tile's rows of `y` come while its sums are made: each is in lines of its own.
@@ -127,11 +135,11 @@ static void plain_piece(const linear_job *job, piece piece, int32_t thread) {
     int32_t output = outputs[piece.panel];
     mr_finish how = {job->bias == NULL ? NULL : job->bias + output, job->accumulate, job->cap};
     for (int32_t t = piece.begin; t < piece.end; t++) {
-        int32_t begin = tile_row(job, piece, t), rows = tile_row(job, piece, t + 1) - begin;
-        float *y = job->y.data + begin * job->y.stride + output;
-        expect_rows(y, job->y.stride, rows);
-        multiply(job, piece, t, 0, thread, sums);
-        job->engine->kernels.finish(sums, rows, outputs[piece.panel + 1] - output, &how, y, job->y.stride);
+        tile tile = tile_at(job, piece, t);
+        float *y = job->y.data + tile.begin * job->y.stride + output;
+        expect_rows(y, job->y.stride, tile.rows);
+        multiply(job, piece, tile, 0, thread, sums);
+        job->engine->kernels.finish(sums, tile.rows, outputs[piece.panel + 1] - output, &how, y, job->y.stride);
     }
 }
 
@@ -154,14 +162,14 @@ static void gated_piece(const linear_job *job, piece piece, int32_t thread) {
     const float *up_bias = job->bias == NULL ? NULL : gate_bias + half;
     bool rounded = job->y.rounded;
     for (int32_t t = piece.begin; t < piece.end; t++) {
-        int32_t begin = tile_row(job, piece, t), rows = tile_row(job, piece, t + 1) - begin;
-        float *y = rounded ? gate : job->y.data + begin * job->y.stride + output;
+        tile tile = tile_at(job, piece, t);
+        float *y = rounded ? gate : job->y.data + tile.begin * job->y.stride + output;
         ptrdiff_t stride = rounded ? MR_PANEL : job->y.stride;
-        if (!rounded) expect_rows(y, stride, rows);
-        multiply(job, piece, t, 0, thread, gate);
-        multiply(job, piece, t, 1, thread, up);
-        job->engine->kernels.gate(gate, up, rows, count, gate_bias, up_bias, job->function, y, stride);
-        if (rounded) round_tile(job, gate, begin, rows, output, count, half);
+        if (!rounded) expect_rows(y, stride, tile.rows);
+        multiply(job, piece, tile, 0, thread, gate);
+        multiply(job, piece, tile, 1, thread, up);
+        job->engine->kernels.gate(gate, up, tile.rows, count, gate_bias, up_bias, job->function, y, stride);
+        if (rounded) round_tile(job, gate, tile.begin, tile.rows, output, count, half);
     }
 }
 

@@ -31,12 +31,12 @@ void mr_store_output(const mr_block_type *type, const void *row, int32_t inputs,
             float *steps = (float *)(void *)panel;
             steps[lane] = plain(block.steps[g]);
             if (type->has_offsets) steps[MR_PANEL + lane] = plain(block.offsets[g]);
-            panel += mr_stored_header_bytes(type);
+            panel += mr_stored_header_bytes(type->has_offsets);
             if (type->choice != NULL)
                 place_codes(numbers, type->group, codes, (uint32_t *)(void *)panel + lane);
             else
                 for (int32_t i = 0; i < type->group; i++) panel[i * MR_PANEL + lane] = numbers[i];
-            panel += type->group * MR_PANEL * mr_stored_bits(type) / 8;
+            panel += mr_stored_number_bytes(mr_stored_bits(type), type->group);
         }
     }
 }

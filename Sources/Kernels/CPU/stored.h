@@ -11,13 +11,16 @@
 static inline int32_t mr_stored_bits(const mr_block_type *type) { return type->choice != NULL ? 4 : 8; }
 
 // Of a group, before its numbers.
-static inline size_t mr_stored_header_bytes(const mr_block_type *type) {
-    return MR_PANEL * 4 * (type->has_offsets ? 2 : 1);
+static inline size_t mr_stored_header_bytes(bool has_offsets) { return MR_PANEL * 4 * (has_offsets ? 2 : 1); }
+
+// Of `count` inputs' numbers.
+static inline size_t mr_stored_number_bytes(int32_t bits, int32_t count) {
+    return (size_t)count * MR_PANEL * (size_t)bits / 8;
 }
 
 static inline size_t mr_stored_panel_bytes(const mr_block_type *type, int32_t inputs) {
-    size_t numbers = (size_t)inputs * MR_PANEL * (size_t)mr_stored_bits(type) / 8;
-    return (size_t)(inputs / type->group) * mr_stored_header_bytes(type) + numbers;
+    return (size_t)(inputs / type->group) * mr_stored_header_bytes(type->has_offsets) +
+           mr_stored_number_bytes(mr_stored_bits(type), inputs);
 }
 
 // Places one output's row of blocks in a panel.

@@ -2,6 +2,17 @@
 // vectors of vector_*.h, and product_body.h.
 #pragma STDC FP_CONTRACT OFF
 
+#ifndef MR_PAIRS
+// Words of two bfloat16, rounded to nearest, ties to even.
+INLINE vi v_pair(vf first, vf second) {
+    const vi one = w_set(1), half = w_set(0x7fff);
+    vi low = (vi)first, high = (vi)second;
+    low = w_add(low, w_add(half, w_and(w_down(low, 16), one)));
+    high = w_add(high, w_add(half, w_and(w_down(high, 16), one)));
+    return w_or(w_down(low, 16), w_and(high, w_set(0xffff0000u)));
+}
+#endif
+
 // A group of a panel, in one vector of its outputs.
 typedef struct {
     int bits;
@@ -21,13 +32,13 @@ group_at(int bits, bool has_offsets, v_choice choice, const char *panel, int lan
         .choice = choice,
         .step = v_load(steps),
         .offset = has_offsets ? v_load(offsets) : v_zero(),
-        .numbers = panel + MR_PANEL * 4 * (has_offsets ? 2 : 1),
+        .numbers = panel + mr_stored_header_bytes(has_offsets),
         .lane = lane};
 }
 
 // Weights of eight inputs from `first`.
 INLINE void eight_weights(const stored_group *group, int32_t first, vf weights[8]) {
-    const char *numbers = group->numbers + (size_t)first * MR_PANEL * (size_t)group->bits / 8;
+    const char *numbers = group->numbers + mr_stored_number_bytes(group->bits, first);
     vi word = group->bits == 4 ? w_load(numbers + group->lane * 4) : w_set(0);
 #pragma clang loop unroll(full)
     for (int i = 0; i < 8; i++) {
@@ -40,7 +51,7 @@ INLINE void eight_weights(const stored_group *group, int32_t first, vf weights[8
 }
 
 INLINE size_t stored_group_bytes(int bits, bool has_offsets, int32_t group) {
-    return (size_t)(MR_PANEL * (4 * (has_offsets ? 2 : 1) + group * bits / 8));
+    return mr_stored_header_bytes(has_offsets) + mr_stored_number_bytes(bits, group);
 }
 
 INLINE void widen_as(

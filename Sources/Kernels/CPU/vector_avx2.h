@@ -68,6 +68,8 @@ INLINE vi w_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p);
 INLINE vi w_set(uint32_t a) { return _mm256_set1_epi32((int32_t)a); }
 INLINE vi w_and(vi a, vi b) { return _mm256_and_si256(a, b); }
 INLINE void w_store(void *p, vi a) { _mm256_storeu_si256((__m256i *)p, a); }
+INLINE vi w_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
+INLINE vi w_or(vi a, vi b) { return _mm256_or_si256(a, b); }
 INLINE vi w_down(vi a, int bits) { return _mm256_srli_epi32(a, bits); }
 INLINE vf v_load_bytes(const int8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
@@ -80,14 +82,6 @@ INLINE v_choice v_choice_of(const float *numbers) { return (v_choice){v_load(num
 INLINE vf v_choose(v_choice choice, vi index) {
     vf low = _mm256_permutevar8x32_ps(choice.low, index), high = _mm256_permutevar8x32_ps(choice.high, index);
     return _mm256_blendv_ps(low, high, (vf)_mm256_slli_epi32(index, 28));
-}
-// Words of two bfloat16, rounded to nearest, ties to even.
-INLINE vi v_pair(vf first, vf second) {
-    const vi one = w_set(1), half = w_set(0x7fff);
-    vi low = (vi)first, high = (vi)second;
-    low = _mm256_add_epi32(low, _mm256_add_epi32(half, w_and(w_down(low, 16), one)));
-    high = _mm256_add_epi32(high, _mm256_add_epi32(half, w_and(w_down(high, 16), one)));
-    return _mm256_or_si256(w_down(low, 16), w_and(high, w_set(0xffff0000u)));
 }
 INLINE vf w_float(vi a) { return (vf)a; }
 // The first (low) and second bfloat16 of each word as float32.

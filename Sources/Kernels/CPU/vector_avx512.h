@@ -53,6 +53,8 @@ INLINE vi w_load(const void *p) { return _mm512_loadu_si512(p); }
 INLINE vi w_set(uint32_t a) { return _mm512_set1_epi32((int32_t)a); }
 INLINE vi w_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 INLINE void w_store(void *p, vi a) { _mm512_storeu_si512(p, a); }
+INLINE vi w_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
+INLINE vi w_or(vi a, vi b) { return _mm512_or_si512(a, b); }
 INLINE vi w_down(vi a, int bits) { return _mm512_srli_epi32(a, (unsigned)bits); }
 INLINE vf v_load_bytes(const int8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
@@ -65,14 +67,3 @@ INLINE vf w_float(vi a) { return (vf)a; }
 // The first (low) and second bfloat16 of each word as float32.
 INLINE vf w_low(vi a) { return (vf)_mm512_slli_epi32(a, 16); }
 INLINE vf w_high(vi a) { return (vf)_mm512_and_si512(a, _mm512_set1_epi32((int32_t)0xffff0000u)); }
-
-#ifndef MR_PAIRS
-// Words of two bfloat16, rounded to nearest, ties to even.
-INLINE vi v_pair(vf first, vf second) {
-    const vi one = w_set(1), half = w_set(0x7fff);
-    vi low = (vi)first, high = (vi)second;
-    low = _mm512_add_epi32(low, _mm512_add_epi32(half, w_and(w_down(low, 16), one)));
-    high = _mm512_add_epi32(high, _mm512_add_epi32(half, w_and(w_down(high, 16), one)));
-    return _mm512_or_si512(w_down(low, 16), w_and(high, w_set(0xffff0000u)));
-}
-#endif

@@ -1,7 +1,7 @@
 // Sixteen floats, and dot products of pairs of bfloat16.
 #pragma once
-#define MR_PAIRS
 #include "vector_avx512.h"
+#define MR_PAIRS
 
 // sum + a.low * b.low + a.high * b.high in each lane.
 INLINE vf v_dot(vf sum, vf a, vi b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
